@@ -96,6 +96,7 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
             rentals,
             schedules,
             stop,
+            suites,
             usage,
             webhooks,
         )
@@ -110,6 +111,7 @@ def _add_rare_routes_when_needed(app: FastAPI, *, with_docs: bool) -> Callable[[
             artifacts,
             benchmarks,
             baselines,
+            suites,
             links,
             page_links,
             schedules,

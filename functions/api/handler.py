@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from rune.services.reports import ReportService
     from rune.services.schedules import ScheduleService
     from rune.services.stopping import Stopping
+    from rune.services.suites import SuiteService
     from rune.services.usage import UsageService
     from rune.services.webhooks import WebhookService
     from rune.tenants.rates import RateCounter
@@ -97,6 +98,14 @@ def find_baseline_service() -> "BaselineService":
     from rune.services.baselines import BaselineService  # noqa: PLC0415
 
     return BaselineService(clients.baseline_store(settings.table), find_report_service(), clock)
+
+
+@cache
+def find_suite_service() -> "SuiteService":
+    """Return the way to suites of cases."""
+    from rune.services.suites import SuiteService  # noqa: PLC0415
+
+    return SuiteService(clients.suite_store(settings.table), clock)
 
 
 @cache
@@ -233,6 +242,7 @@ app = create_app(
         finops=find_finops_service,
         estimates=find_estimate_service,
         baselines=find_baseline_service,
+        suites=find_suite_service,
         market=read_market,
         stopping=find_stopping,
         can_rent=settings.can_rent,

@@ -28,6 +28,8 @@ NEEDED: Mapping[Call, tuple[Scope, ...]] = {
     ("DELETE", "/v1/jobs/{job_id}"): _SUBMIT,
     ("PUT", "/v1/baselines/{name}"): _SUBMIT,
     ("DELETE", "/v1/baselines/{name}"): _SUBMIT,
+    ("PUT", "/v1/suites/{name}"): _SUBMIT,
+    ("DELETE", "/v1/suites/{name}"): _SUBMIT,
     ("POST", "/v1/schedules/{schedule_id}/run"): _SUBMIT,
     # A secret, although it is only read.
     ("GET", "/v1/webhooks/callback-secret"): _MANAGE,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rune.services.reports import ReportService
     from rune.services.schedules import ScheduleService
     from rune.services.stopping import Stopping
+    from rune.services.suites import SuiteService
     from rune.services.usage import UsageService
     from rune.services.webhooks import WebhookService
 
@@ -54,7 +55,7 @@ class Services:
 
     Attributes
     ----------
-    reports, rentals, links, schedules, webhooks, usage, finops, estimates, baselines, stopping, open_server
+    reports, rentals, links, schedules, webhooks, usage, finops, estimates, baselines, suites, stopping, open_server
         Called by what needs them.
     market
         Reads what searches have last seen of the market.
@@ -85,6 +86,7 @@ class Services:
     finops: Callable[[], FinopsService]
     estimates: Callable[[], EstimateService]
     baselines: Callable[[], BaselineService]
+    suites: Callable[[], SuiteService]
     market: Callable[[], tuple[MarketRow, ...]]
     stopping: Callable[[], Stopping]
     can_rent: bool

@@ -84,6 +84,11 @@ def _spread() -> MeasureSpread | None:
     return Processes(max(1, settings.load_lane.process_count), passed_on).measure_point
 
 
+def _read_cases(tenant: str, name: str, version: str) -> str | None:
+    """Return the cases of a tenant's own suite; few jobs run one."""
+    return clients.suite_store(settings.table).read_cases(tenant, name, version)
+
+
 store = clients.telling_job_store(settings.table, settings.bucket, settings.notice_queue_url)
 queue = clients.step_queue(
     {
@@ -110,6 +115,7 @@ engine = Engine(
             client_memory_mb=settings.memory_mb,
             most_concurrency=most_concurrency(settings.load_lane.process_count),
             spread=_spread(),
+            read_cases=_read_cases,
         ),
     ),
     run_step=run_leased,

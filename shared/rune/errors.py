@@ -24,6 +24,8 @@ RuneError
 │   ├── ScheduleNotFoundError    no such schedule for this tenant
 │   ├── ScheduleNameTakenError   another schedule of the tenant has the name
 │   ├── TooManySchedulesError    the tenant has as many schedules as it may have
+│   ├── SuiteNotFoundError       no such suite of cases for this tenant
+│   ├── TooManySuitesError       the tenant has as many suites as it may have
 │   ├── WebhookNotFoundError     no such webhook for this tenant, or it is removed
 │   ├── DeliveryNotFoundError    the webhook never got the event, or it is too long ago
 │   ├── WebhookDisabledError     the webhook gets no events now
@@ -585,6 +587,31 @@ class TooManyBaselinesError(RequestError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"Your tenant has {limit} baselines already; delete one that is no longer needed.")
+
+
+class SuiteNotFoundError(RequestError):
+    """No such suite, or another tenant's; the caller cannot tell the two apart."""
+
+    code = "suite_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no suite {quote(name)}.")
+        self.name = name
+
+
+class TooManySuitesError(RequestError):
+    """The tenant has as many suites as it may have.
+
+    Parameters
+    ----------
+    limit
+        How many that is.
+    """
+
+    code = "too_many_suites"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Your tenant has {limit} suites already; delete one that is no longer needed.")
 
 
 class WebhookNotFoundError(RequestError):

@@ -28,6 +28,7 @@ from rune.services.rentals import RentalService
 from rune.services.reports import ReportService
 from rune.services.schedules import ScheduleService
 from rune.services.stopping import Stopping
+from rune.services.suites import SuiteService
 from rune.services.usage import UsageService
 from rune.services.webhooks import WebhookService
 from rune.signing_keys import NoSigningKeys
@@ -141,6 +142,7 @@ def _app_without_aws() -> Handle:
         finops=lambda: FinopsService(store, MemorySampleStore(store), lambda: (), clock, "us-east-1"),
         estimates=_no_estimates,
         baselines=_no_baselines,
+        suites=_no_suites,
         market=lambda: (),
         stopping=_no_stopping,
         can_rent=False,
@@ -220,6 +222,10 @@ def _no_stopping() -> Stopping:
 
 
 def _no_baselines() -> BaselineService:
+    raise NotImplementedError
+
+
+def _no_suites() -> SuiteService:
     raise NotImplementedError
 
 

@@ -53,6 +53,7 @@ def test_job_succeeds_with_the_counts_that_the_server_itself_gives(
     # The contract refuses unknown and missing fields, so this is the whole shape.
     result = read_result(BenchmarkResult, job)
     numbers = result.measurements
+    assert numbers is not None
     assert result.answer == own.answer
     assert (numbers.input_tokens, numbers.output_tokens) == (own.prompt_tokens, own.output_tokens)
     assert (numbers.token_count_source, numbers.finish_reason) == ("usage", "stop")
@@ -71,6 +72,7 @@ def test_numbers_fit_each_other_and_the_speed_of_the_server(rune: RuneClient, jo
     result = read_result(BenchmarkResult, rune.get_job(job_id))
 
     numbers = result.measurements
+    assert numbers is not None
     assert numbers.ttft_ms
     assert numbers.e2el_ms
     assert numbers.output_throughput_tokens_per_s
@@ -138,6 +140,7 @@ def test_nested_form_and_both_kinds_of_server_give_the_servers_own_counts(
     own = quick.ask(MODEL, QUESTION)
     result = read_result(BenchmarkResult, job)
     numbers = result.measurements
+    assert numbers is not None
     assert (numbers.input_tokens, numbers.output_tokens) == (own.prompt_tokens, own.output_tokens)
     assert (result.answer, result.metadata["backend_type"]) == (own.answer, backend_type)
 

@@ -29,6 +29,7 @@ from rune.jobs.record import Event, Job, StepMessage
 from rune.rentals.record import Rental
 from rune.workflows.agent_state import AgentState
 from rune.workflows.benchmark.state import JudgingState, MeasuringState
+from rune.workflows.benchmark.suite_state import SuiteState
 from tests import request_strategies as requests
 from tests.document_strategies import as_later_version_wrote_it, documents_of, later_members
 
@@ -46,6 +47,7 @@ KEPT = (
     LlmInstanceResult,
     AgenticAgentResult,
     AgentState,
+    SuiteState,
 )
 
 

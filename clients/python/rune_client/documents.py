@@ -87,6 +87,9 @@ class CapacityLoad(TypedDict):
     verdict: Literal["within", "beyond", "undecided"]
 
 
+type CaseId = str
+
+
 class CatalogAgent(TypedDict):
     """An agent, and whether your tenant has what it needs."""
 
@@ -211,6 +214,19 @@ class DeliverySummary(TypedDict):
 
 
 type Description = str
+
+
+class DiagnosisEffort(TypedDict):
+    """What investigations took, on average."""
+
+    turns: float
+    calls: float
+    invalid_calls: float
+    repeated_calls: float
+    input_tokens: float
+    output_tokens: float
+    duration_s: float
+    cost_usd: float | None
 
 
 type EndedBy = Literal[
@@ -671,6 +687,14 @@ class ServerSide(TypedDict):
     output_tokens_per_s: float | None
 
 
+class Share(TypedDict):
+    """A share of something, from 0 to 1, over cases."""
+
+    value: float
+    low: float
+    high: float
+
+
 class SimulationReport(TypedDict):
     """What runs are expected to cost. It is no bound: a job's `max_cost_usd` is."""
 
@@ -744,6 +768,58 @@ class StoppedMachine(TypedDict):
     rental_id: str
     state: str
     price_usd_per_hour: float
+
+
+class SuiteDocument(TypedDict):
+    """A suite with its cases."""
+
+    name: str
+    is_own: bool
+    version: str
+    case_ids: list[str]
+    created_at: str | None
+    updated_at: str | None
+    cases: list[dict[str, Any]]
+
+
+class SuiteRecord(TypedDict):
+    """A suite."""
+
+    name: str
+    is_own: bool
+    version: str
+    case_ids: list[str]
+    created_at: str | None
+    updated_at: str | None
+
+
+class SuiteReport(TypedDict):
+    """What was run, and how far each run could go."""
+
+    name: str
+    version: str
+    is_whole: bool
+    runs_per_case: int
+    max_turns: int
+    max_tool_calls: int
+    max_tokens: int
+    run_seconds: int
+
+
+class SuiteRequest(TypedDict):
+    """A suite's cases."""
+
+    cases: list[dict[str, Any]]
+
+
+class SuiteSummary(TypedDict):
+    """A suite in a list."""
+
+    name: str
+    is_own: bool
+    version: str
+    case_count: int
+    updated_at: str | None
 
 
 class TimeToReady(TypedDict):
@@ -1026,6 +1102,20 @@ class CapacitySearch(TypedDict):
     max_points: NotRequired[int]
 
 
+class CaseReport(TypedDict):
+    """The runs of one case."""
+
+    case_id: str
+    run_count: int
+    correct_count: int
+    outcomes: dict[str, int]
+    missed: dict[str, int]
+    invented: dict[str, int]
+    trapped: dict[str, int]
+    trapped_run_count: int | None
+    effort: DiagnosisEffort
+
+
 class CatalogModel(TypedDict):
     """A model that fits on a rented GPU."""
 
@@ -1200,6 +1290,15 @@ class LinkRequest(TypedDict):
     lifetime_seconds: NotRequired[int]
 
 
+class PassedOfMany(TypedDict):
+    """What several tries at each case would give."""
+
+    k: int
+    pass_hat_k: Share
+    pass_at_k: Share
+    case_count: int
+
+
 class PhaseEstimate(TypedDict):
     """What one phase of a job on one machine takes. The ranges do not add up to the job's: phases vary apart."""
 
@@ -1315,6 +1414,12 @@ class StopReport(TypedDict):
     waiting_job_count: int
     machines: list[StoppedMachine]
     usd_per_hour: float
+
+
+class SuiteList(TypedDict):
+    """Suites that RUNE brings, then the tenant's own by name; at most 20 of these."""
+
+    suites: list[SuiteSummary]
 
 
 class TurnReport(TypedDict):
@@ -1604,6 +1709,30 @@ class CostEstimationResponse(TypedDict):
     basis: NotRequired[EstimateBasis]
 
 
+class DiagnosisReport(TypedDict):
+    """How well a model investigates the cases of a suite. `docs/benchmarks.md` has the formulas."""
+
+    suite: SuiteReport
+    case_count: int
+    run_count: int
+    planned_run_count: int
+    outcomes: dict[str, int]
+    pass_at_1: Share
+    passed: list[PassedOfMany]
+    precision: Share | None
+    recall: Share | None
+    f1: Share | None
+    trap_rate: Share | None
+    abstained_rightly: int
+    abstained_wrongly: int
+    undeterminable_run_count: int
+    finding_count: int
+    unproven_count: int
+    effort: DiagnosisEffort
+    effort_per_correct: DiagnosisEffort | None
+    cases: list[CaseReport]
+
+
 class Expectation(TypedDict):
     """What a right answer is; exactly one method."""
 
@@ -1767,8 +1896,8 @@ class RunBenchmarkRequest(TypedDict):
     """
     Ask a model one question, or put it to work, and measure the answers.
 
-    `question` may be left out beside a workload that brings prompts (`prompts` or `prompt_set`). Then the first
-    prompt, or the set's name, stands for it.
+    `question` may be left out beside a workload that brings prompts (`prompts` or `prompt_set`), and beside a
+    `suite`, whose cases ask. Then the first prompt, or the name of the set or suite, stands for it.
     """
 
     vastai: NotRequired[bool]
@@ -1801,6 +1930,13 @@ class RunBenchmarkRequest(TypedDict):
     context_tokens: NotRequired[int | None]
     workload: NotRequired[Workload | None]
     expected: NotRequired[Expectation | None]
+    suite: NotRequired[str | None]
+    suite_version: NotRequired[str | None]
+    cases: NotRequired[list[CaseId] | None]
+    runs: NotRequired[int | None]
+    max_turns: NotRequired[int | None]
+    max_tool_calls: NotRequired[int | None]
+    max_tokens: NotRequired[int | None]
 
 
 class BenchmarkReport(TypedDict):
@@ -1823,6 +1959,7 @@ class BenchmarkReport(TypedDict):
     best_run: int | None
     ended_by: EndedBy
     capacity: NotRequired[CapacityReport | None]
+    diagnosis: NotRequired[DiagnosisReport | None]
     client_region: str | None
     client_memory_mb: int | None
     hardware: NotRequired[HardwareReport | None]
@@ -1845,7 +1982,7 @@ class BenchmarkResult(TypedDict):
     model_name: str
     backend_url: str
     contract_id: NotRequired[int | None]
-    measurements: Measurements
+    measurements: Measurements | None
     rental: NotRequired[RentalReceipt | None]
     report: NotRequired[BenchmarkReport | None]
 

@@ -69,6 +69,8 @@ HEADERS_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "compare_benchmarks": {"200": (*_NEGOTIATED, "Content-Security-Policy")},
     "set_baseline": {"200": ("ETag",), "201": (*_MADE, "ETag")},
     "get_baseline": {"200": ("ETag",), "304": ("ETag",)},
+    "set_suite": {"200": ("ETag",), "201": (*_MADE, "ETag")},
+    "get_suite": {"200": ("ETag",), "304": ("ETag",)},
     "create_schedule": {"201": _MADE},
     "create_webhook": {"201": _MADE},
 }

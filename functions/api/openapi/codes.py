@@ -71,6 +71,12 @@ _WORKLOAD = (
     "expectation_invalid",
     "too_many_to_judge",
     "judge_server_missing",
+    "suite_missing",
+    "suite_unknown",
+    "suite_changed",
+    "suite_case_unknown",
+    "suite_contradicted",
+    "suite_too_large",
 )
 
 _SPENDING: Mapping[int, tuple[str, ...]] = {
@@ -182,6 +188,9 @@ CODES_OF: Mapping[str, Mapping[int, tuple[str, ...]]] = {
     },
     "get_baseline": {404: ("baseline_not_found",)},
     "delete_baseline": {404: ("baseline_not_found",), 412: ("precondition_failed",)},
+    "set_suite": {409: ("too_many_suites",), 422: ("suite_name_taken",)},
+    "get_suite": {404: ("suite_not_found",)},
+    "delete_suite": {404: ("suite_not_found",)},
     "create_schedule": {409: ("schedule_name_taken", "too_many_schedules"), 422: _SCHEDULE},
     "get_schedule": _SCHEDULED,
     "update_schedule": {**_SCHEDULED, 409: ("schedule_name_taken",), 422: _SCHEDULE},

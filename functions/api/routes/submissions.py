@@ -14,6 +14,7 @@ from api.scopes import require_submit
 from api.services import services_of
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, JobAccepted, LlmInstanceRequest
 from rune.services.admission.requests import admit
+from rune.services.admission.suites import FindSuite
 from rune.workflows.graph import Request as JobRequest
 
 router = APIRouter(
@@ -91,9 +92,15 @@ def _plan(request: Request, body: JobRequest) -> Response:
         services.address_policy,
         has_provider=services.can_rent,
         most_concurrency=services.most_concurrency,
+        find_suite=_finder_of(request),
     )
     plan = services.estimates().plan(caller, admitted)
     return Response(plan.model_dump_json(), media_type="application/json")
+
+
+def _finder_of(request: Request) -> FindSuite:
+    """Return what finds suites for the caller's tenant; few jobs ask for one."""
+    return lambda name: services_of(request).suites().outline(admitted_caller_of(request).tenant, name)
 
 
 def _submit(request: Request, body: JobRequest, response: Response) -> JobAccepted:
@@ -107,6 +114,7 @@ def _submit(request: Request, body: JobRequest, response: Response) -> JobAccept
         services.address_policy,
         has_provider=services.can_rent,
         most_concurrency=services.most_concurrency,
+        find_suite=_finder_of(request),
     )
     submitted = services.jobs.submit(caller_of(request), admitted, key_of(request))
     return accepted(submitted, response, admitted.warnings)

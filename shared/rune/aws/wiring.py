@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from rune.aws.schedule_store import DynamoScheduleStore
     from rune.aws.settings_store import ParameterReader
     from rune.aws.step_functions import StepFunctionsTasks, TaskClient
+    from rune.aws.suite_store import DynamoSuiteStore
     from rune.aws.token_use_store import DynamoTokenUseStore
     from rune.aws.webhook_store import DynamoWebhookStore
     from rune.jobs.store import ObjectStore
@@ -249,6 +250,12 @@ class Clients:
         from rune.aws.baseline_store import DynamoBaselineStore
 
         return DynamoBaselineStore(self._dynamodb, table)
+
+    def suite_store(self, table: str) -> DynamoSuiteStore:
+        """Return the suites of cases in the table."""
+        from rune.aws.suite_store import DynamoSuiteStore
+
+        return DynamoSuiteStore(self._dynamodb, table)
 
     def due_schedules(self, table: str) -> DynamoDueSchedules:
         """Return which schedules are due."""

@@ -21,13 +21,15 @@ What stands for one independent value decides how honest that is:
   in points: 5 % of a ratio of failures near 0 would be nothing.
 - Cost per token is the price, which is known exactly, over steady throughput: it has its relative spread.
 - Requests per second are one number without spread, so they are shown and not judged.
+- Of a suite of cases each case is one value, since its runs are alike. Shares whose own intervals overlap are not
+  told apart, however sure the test is of their difference.
 """
 
 from collections.abc import Iterator, Sequence
 
 from rune.bench.comparability import notes_of
 from rune.bench.metrics import METRICS, Estimate, Metric
-from rune.bench.points import PointKey, common_points, estimate_at, key_of, runs_by_point
+from rune.bench.points import PointKey, common_points, estimate_at, measured_points
 from rune.bench.rounding import DECIMALS, rounded
 from rune.bench.verdicts import CONFIDENCE, Pair, Sureness, judge, sureness_of
 from rune.contracts import (
@@ -168,10 +170,10 @@ def _notes_of_points(
 ) -> Iterator[str]:
     if not points:
         yield "The benchmarks have no point in common with the first one: there is nothing to compare."
-    measured = {key_of(run) for _, report in benchmarks for run in report.runs}
+    measured = set(measured_points([report for _, report in benchmarks]))
     if points and measured - set(points):
         yield f"Left out: {len(measured - set(points))} points that not both the first and another benchmark have."
     for job_id, report in benchmarks[1:]:
-        missing_count = len(set(points) - set(runs_by_point(report)))
+        missing_count = len(set(points) - set(measured_points([report])))
         if missing_count and missing_count < len(points):
             yield f"{job_id} has not measured {missing_count} of the points."

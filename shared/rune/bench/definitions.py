@@ -7,6 +7,26 @@ numbers are in `rune.bench.formulas`, and these are their short forms.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+DIAGNOSIS_FORMULAS: Mapping[str, str] = MappingProxyType(
+    {
+        "correct": "status right, nothing missed, invented or trapped",
+        "pass_at_1": "mean over cases of correct runs / runs",
+        "pass_hat_k": "mean over cases of C(correct runs, k) / C(runs, k)",
+        "pass_at_k": "mean over cases of 1 - C(runs - correct runs, k) / C(runs, k)",
+        "precision": "found / (found + invented), sums over runs",
+        "recall": "found / (found + missed), sums over runs",
+        "f1": "2 found / (2 found + invented + missed), sums over runs",
+        "trap_rate": "runs that named a red herring as a cause / runs of cases with red herrings",
+        "effort": "mean over runs",
+        "effort_per_correct": "sum over all runs / correct runs",
+        "low, high": (
+            "Wilson's 95 % interval at the number of independent values with the variance of a ratio over cases; "
+            "at least cases, at most runs"
+        ),
+    }
+)
+"""Of a report with `diagnosis`."""
+
 FORMULAS: Mapping[str, str] = MappingProxyType(
     {
         "ttft_ms": "arrival of the first chunk with text, reasoning or a tool call - sending of the request",
@@ -116,6 +136,8 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
 
 WARNINGS: Mapping[str, str] = MappingProxyType(
     {
+        # Of a suite of cases.
+        "runs_given_up": "A server or worker failed in some runs, which count as without an answer.",
         # Of a run.
         "few_samples": "Fewer than 10 requests were completed: means and medians are rough.",
         "few_waves": (

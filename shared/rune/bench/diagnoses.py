@@ -11,40 +11,13 @@ from dataclasses import dataclass, field
 from rune.contracts.diagnoses import DiagnosisOutcome
 from rune.kubernetes.causes import Cause, ClusterStatus
 from rune.kubernetes.findings import Finding, Report
+from rune.kubernetes.recorded.case import ExpectedFinding, Trap
 
 _FOLDED_KINDS = frozenset({"pod", "replicaset"})
 _NAMESPACED_PARTS = 3
 
 _NOTHING_WRONG = frozenset({ClusterStatus.HEALTHY, ClusterStatus.RECOVERED})
 """Taken for each other: both answer that nothing is wrong now."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectedFinding:
-    """A cause that must be named, at one of its entities at least.
-
-    Attributes
-    ----------
-    accept
-        Causes that are as good as `cause`.
-    """
-
-    cause: Cause
-    entities: tuple[str, ...]
-    accept: tuple[Cause, ...] = ()
-
-    @property
-    def causes(self) -> frozenset[Cause]:
-        """All that may be named."""
-        return frozenset({self.cause, *self.accept})
-
-
-@dataclass(frozen=True, slots=True)
-class RedHerring:
-    """What looks like a cause and is none."""
-
-    cause: Cause | None
-    entity: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +32,7 @@ class Expected:
 
     status: ClusterStatus
     findings: tuple[ExpectedFinding, ...] = ()
-    red_herrings: tuple[RedHerring, ...] = ()
+    red_herrings: tuple[Trap, ...] = ()
     owners: Mapping[str, str] = field(default_factory=dict)
 
     def fold(self, entity: str) -> str:
@@ -150,7 +123,7 @@ def _matches(expected: Expected, finding: Finding) -> frozenset[int]:
     return frozenset(
         index
         for index, each in enumerate(expected.findings)
-        if finding.cause in each.causes and named & _folded(expected, each.entities)
+        if finding.cause in _causes_of(each) and named & _folded(expected, each.entities)
     )
 
 
@@ -161,12 +134,11 @@ def _is_trapped(expected: Expected, finding: Finding) -> bool:
     together are the herring.
     """
     named = _folded(expected, finding.entities)
-    right_causes = {cause for each in expected.findings for cause in each.causes}
+    right_causes = {cause for each in expected.findings for cause in _causes_of(each)}
     right_entities = {entity for each in expected.findings for entity in _folded(expected, each.entities)}
     for herring in expected.red_herrings:
-        entity = None if herring.entity is None else expected.fold(herring.entity)
-        has_cause = herring.cause is not None and finding.cause is herring.cause
-        has_entity = entity is not None and entity in named
+        entity = expected.fold(herring.entity)
+        has_cause, has_entity = finding.cause is herring.cause, entity in named
         if has_cause and (has_entity or herring.cause not in right_causes):
             return True
         if has_entity and entity not in right_entities:
@@ -190,6 +162,10 @@ def _outcome(  # noqa: PLR0917  # the sets that decide it
     if report.status is ClusterStatus.UNDETERMINED and not report.findings:
         return "abstained"
     return "wrong"
+
+
+def _causes_of(finding: ExpectedFinding) -> frozenset[Cause]:
+    return frozenset({finding.cause, *finding.accept})
 
 
 def _folded(expected: Expected, entities: Iterable[str]) -> frozenset[str]:

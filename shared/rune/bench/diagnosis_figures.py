@@ -22,11 +22,11 @@ from rune.bench.statistics import student_quantile
 from rune.contracts.diagnoses import (
     CaseReport,
     DiagnosisEffort,
-    DiagnosisOutcome,
     DiagnosisReport,
     DiagnosisRun,
     PassedOfMany,
     Share,
+    SuiteReport,
 )
 from rune.kubernetes.causes import ClusterStatus
 
@@ -76,7 +76,11 @@ def pass_at_k(run_count: int, correct_count: int, k: int) -> float:
 
 
 def fold_diagnoses(
-    runs: Iterable[DiagnosisRun], expected: Mapping[str, Expected], *, planned_run_count: int
+    runs: Iterable[DiagnosisRun],
+    expected: Mapping[str, Expected],
+    *,
+    suite: SuiteReport,
+    planned_run_count: int,
 ) -> DiagnosisReport:
     """Return the figures of all runs.
 
@@ -86,6 +90,8 @@ def fold_diagnoses(
         At least one.
     expected
         By case.
+    suite
+        What the runs are of.
     planned_run_count
         Runs that were to be made.
 
@@ -104,6 +110,7 @@ def fold_diagnoses(
     correct_count = sum(_is_correct(run) for run in every)
     baited = {case_id: each for case_id, each in by_case.items() if expected[case_id].red_herrings}
     return DiagnosisReport(
+        suite=suite,
         case_count=len(by_case),
         run_count=len(every),
         planned_run_count=planned_run_count,
@@ -127,7 +134,7 @@ def fold_diagnoses(
         unproven_count=sum(run.unproven_count for run in every),
         effort=_effort(every, len(every)),
         effort_per_correct=_effort(every, correct_count) if correct_count else None,
-        cases=[_case(case_id, each) for case_id, each in by_case.items()],
+        cases=[_case(case_id, each, has_bait=case_id in baited) for case_id, each in by_case.items()],
     )
 
 
@@ -168,7 +175,7 @@ def _passed(by_case: _ByCase, k: int) -> PassedOfMany:
     return PassedOfMany(k=k, pass_hat_k=hat, pass_at_k=at, case_count=len(cases))
 
 
-def _case(case_id: str, runs: Sequence[DiagnosisRun]) -> CaseReport:
+def _case(case_id: str, runs: Sequence[DiagnosisRun], *, has_bait: bool) -> CaseReport:
     return CaseReport(
         case_id=case_id,
         run_count=len(runs),
@@ -177,6 +184,7 @@ def _case(case_id: str, runs: Sequence[DiagnosisRun]) -> CaseReport:
         missed=dict(Counter(text for run in runs for text in run.missed)),
         invented=dict(Counter(text for run in runs for text in run.invented)),
         trapped=dict(Counter(text for run in runs for text in run.trapped)),
+        trapped_run_count=sum(bool(run.trapped) for run in runs) if has_bait else None,
         effort=_effort(runs, len(runs)),
     )
 
@@ -198,8 +206,8 @@ def _effort(runs: Sequence[DiagnosisRun], shared_by: int) -> DiagnosisEffort:
     )
 
 
-def _outcomes(runs: Iterable[DiagnosisRun]) -> dict[DiagnosisOutcome, int]:
-    return dict(Counter(run.outcome for run in runs))
+def _outcomes(runs: Iterable[DiagnosisRun]) -> dict[str, int]:
+    return dict(Counter[str](run.outcome for run in runs))
 
 
 def _is_correct(run: DiagnosisRun) -> bool:

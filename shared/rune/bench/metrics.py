@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rune.bench.costs import usd_per_million_output_tokens
-from rune.bench.statistics import Sample
+from rune.bench.statistics import Sample, describe
 from rune.contracts import BenchmarkReport, Distribution, RunReport
+from rune.contracts.diagnoses import DiagnosisReport, Share
 
 MIN_SAMPLES = 5
 """Independent values that a mean needs for a verdict."""
@@ -49,6 +50,8 @@ class Estimate:
     request_count: int
     least_count: int = MIN_SAMPLES
     is_judged: bool = True
+    interval: tuple[float, float] | None = None
+    """Of the value, where it has one of its own: what overlaps is not told apart."""
 
     @property
     def standard_error(self) -> float | None:
@@ -72,6 +75,8 @@ class Metric:
         A report's field, or a field and a quantile of it, such as `ttft_ms.p95`.
     has_limits
         Whether a gate may set a limit: its spread is known, and a ratio of it means something.
+    read_suite
+        Of a number of a suite of cases, which has no runs of a load; None for any other.
     """
 
     name: str
@@ -79,6 +84,7 @@ class Metric:
     better: Literal["lower", "higher"]
     read: _Read
     has_limits: bool = True
+    read_suite: Callable[[DiagnosisReport], Estimate | None] | None = None
 
     @property
     def is_share(self) -> bool:
@@ -251,6 +257,78 @@ def _share(mean: float, std: float, count: int) -> Estimate:
     return Estimate(mean, sample, std if count > 1 else None, count, count)
 
 
+def _of_cases(values: Sequence[float], interval: Share | None = None) -> Estimate | None:
+    """Return the estimate of a number over cases, each of which is one value: runs of a case are alike."""
+    spread = describe(values)
+    if spread is None:
+        return None
+    if interval is None:
+        return _estimate(spread.mean, spread.std, spread.count, spread.count)
+    estimate = _share(interval.value, spread.std or 0.0, spread.count)
+    return replace(estimate, interval=(interval.low, interval.high))
+
+
+def _pass_at_1(diagnosis: DiagnosisReport) -> Estimate | None:
+    shares = [case.correct_count / case.run_count for case in diagnosis.cases]
+    return _of_cases(shares, diagnosis.pass_at_1)
+
+
+def _pass_hat_k(diagnosis: DiagnosisReport) -> Estimate | None:
+    """Return the chance that as many tries as each case was given are all correct."""
+    k = diagnosis.suite.runs_per_case
+    found = next((each for each in diagnosis.passed if each.k == k), None)
+    if found is None or k == 1:
+        return None
+    whole = [case for case in diagnosis.cases if case.run_count >= k]
+    return _of_cases([float(case.correct_count == case.run_count) for case in whole], found.pass_hat_k)
+
+
+def _trap_rate(diagnosis: DiagnosisReport) -> Estimate | None:
+    shares = [
+        case.trapped_run_count / case.run_count
+        for case in diagnosis.cases
+        if case.trapped_run_count is not None
+    ]
+    return None if diagnosis.trap_rate is None else _of_cases(shares, diagnosis.trap_rate)
+
+
+def _score_of(name: Literal["precision", "recall", "f1"]) -> Callable[[DiagnosisReport], Estimate | None]:
+    """Return what reads a ratio of sums, which is no mean over cases and so is not judged."""
+
+    def read(diagnosis: DiagnosisReport) -> Estimate | None:
+        share: Share | None = getattr(diagnosis, name)
+        if share is None:
+            return None
+        interval = share.low, share.high
+        count = diagnosis.case_count
+        return Estimate(share.value, None, None, count, count, is_judged=False, interval=interval)
+
+    return read
+
+
+def _effort_of(name: str) -> Callable[[DiagnosisReport], Estimate | None]:
+    def read(diagnosis: DiagnosisReport) -> Estimate | None:
+        values = [getattr(case.effort, name) for case in diagnosis.cases]
+        return None if None in values else _of_cases(values)
+
+    return read
+
+
+def _no_run(_report: BenchmarkReport, _run: RunReport) -> Estimate | None:
+    return None
+
+
+def _of_suite(
+    name: str,
+    unit: str,
+    better: Literal["lower", "higher"],
+    read: Callable[[DiagnosisReport], Estimate | None],
+    *,
+    has_limits: bool = True,
+) -> Metric:
+    return Metric(name, unit, better, _no_run, has_limits, read)
+
+
 _QUANTILES: Sequence[tuple[Literal["median", "p90", "p95", "p99"], int]] = (
     ("median", 50),
     ("p90", 90),
@@ -289,5 +367,18 @@ METRICS = (
     Metric("quality_score", "score", "higher", _score),
     Metric("reliability_ratio", "ratio", "higher", _reliability),
     Metric("usd_per_million_output_tokens", "USD", "lower", _cost),
+    _of_suite("pass_at_1", "ratio", "higher", _pass_at_1),
+    _of_suite("pass_hat_k", "ratio", "higher", _pass_hat_k),
+    _of_suite("precision", "ratio", "higher", _score_of("precision"), has_limits=False),
+    _of_suite("recall", "ratio", "higher", _score_of("recall"), has_limits=False),
+    _of_suite("f1", "ratio", "higher", _score_of("f1"), has_limits=False),
+    # Of no traps there is no ratio.
+    _of_suite("trap_rate", "ratio", "lower", _trap_rate, has_limits=False),
+    _of_suite("turns", "turns", "lower", _effort_of("turns")),
+    _of_suite("tool_calls", "calls", "lower", _effort_of("calls")),
+    _of_suite("case_input_tokens", "tokens", "lower", _effort_of("input_tokens")),
+    _of_suite("case_output_tokens", "tokens", "lower", _effort_of("output_tokens")),
+    _of_suite("case_seconds", "s", "lower", _effort_of("duration_s")),
+    _of_suite("usd_per_case", "USD", "lower", _effort_of("cost_usd")),
 )
 """In the order in which they are shown."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
 
+from rune.bench.diagnosis_showing import diagnosis_to_markdown
 from rune.bench.markdown import escape
 from rune.bench.showing import describe_load, number
 from rune.contracts import BenchmarkReport, Distribution, RunReport, ServerLoad
@@ -22,6 +23,7 @@ def report_to_markdown(report: BenchmarkReport) -> str:
         f"# {title}",
         "",
         f"{on} {escape(server or report.backend)}, {began:%Y-%m-%d %H:%M} UTC, job {escape(report.benchmark_id)}.",
+        *(() if report.diagnosis is None else diagnosis_to_markdown(report.diagnosis)),
         *_table("Runs", _RUNS, report.runs, _run_cells),
         *_table("What the server says of its load", _SERVER, report.runs, _server_cells),
     ]

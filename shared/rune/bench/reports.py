@@ -7,7 +7,7 @@ from datetime import datetime
 
 from rune import __version__
 from rune.bench.capacity import capacity_of
-from rune.bench.definitions import FORMULAS
+from rune.bench.definitions import DIAGNOSIS_FORMULAS, FORMULAS
 from rune.bench.headline import best_run
 from rune.bench.server_side import without_doubtful_prefill
 from rune.bench.turns import AnyPrompt, as_json
@@ -22,8 +22,12 @@ from rune.contracts import (
     Workload,
 )
 from rune.contracts.benchmarks import EndedBy
+from rune.contracts.diagnoses import DiagnosisReport
 from rune.errors import StreamFailedError
 from rune.llm.protocol import ModelFacts, ServerFacts
+
+SUITE_TEMPERATURE = 0.0
+"""Of every investigation of a suite: runs differ by the names and numbers of their cases, and not by chance."""
 
 _ENDPOINT_TYPES = {"ollama": "ollama-chat", "openai": "openai-chat", "bedrock": "bedrock-converse"}
 
@@ -91,6 +95,74 @@ def make_report(
         notes=list(notes),
         formulas=dict(FORMULAS),
     )
+
+
+def make_suite_report(
+    *,
+    job_id: str,
+    request: BenchmarkRequest,
+    diagnosis: DiagnosisReport,
+    ended_by: EndedBy,
+    model: ModelFacts,
+    server: ServerFacts,
+    longest_answer_tokens: int,
+    context_tokens: int | None,
+    started_at: datetime,
+    finished_at: datetime,
+    warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    client_region: str | None = None,
+    client_memory_mb: int | None = None,
+) -> BenchmarkReport:
+    """Return the report of a benchmark with a suite of cases.
+
+    Parameters
+    ----------
+    longest_answer_tokens
+        Of one turn.
+    context_tokens, warnings, notes
+        As of `make_report`.
+    """
+    return BenchmarkReport(
+        benchmark_id=job_id,
+        name=request.name,
+        tool_version=__version__,
+        started_at=started_at,
+        finished_at=finished_at,
+        backend=request.backend_type,
+        endpoint_type=_ENDPOINT_TYPES[request.backend_type],  # type: ignore[arg-type]  # one of the three
+        model=_model_report(request.model, model),
+        server=ServerReport(name=server.name, version=server.version, parallel_count=server.parallel_count),
+        dataset=DatasetReport(
+            name=diagnosis.suite.name,
+            prompt_count=len(request.cases or ()),
+            input_len_target=None,
+            output_len_target=None,
+            seed=0,
+            prefix_cache="shared",
+            fingerprint=_fingerprint_of_cases(request),
+        ),
+        sampling=SamplingReport(
+            temperature=SUITE_TEMPERATURE,
+            max_tokens=longest_answer_tokens,
+            ignore_eos=False,
+            context_tokens=context_tokens,
+        ),
+        runs=[],
+        best_run=None,
+        ended_by=ended_by,
+        diagnosis=diagnosis,
+        client_region=client_region,
+        client_memory_mb=client_memory_mb,
+        warnings=list(dict.fromkeys([*warnings, *(["asked_otherwise"] if notes else [])])),
+        notes=list(notes),
+        formulas=dict(DIAGNOSIS_FORMULAS),
+    )
+
+
+def _fingerprint_of_cases(request: BenchmarkRequest) -> str:
+    """Return what is equal for the same cases of the same version."""
+    return hashlib.sha256(json.dumps([request.suite_version, request.cases]).encode()).hexdigest()
 
 
 def fingerprint(prompts: Sequence[AnyPrompt]) -> str:

@@ -21,6 +21,18 @@ NAMES_OF_NUMBERS = {
     "quality_score": "Quality",
     "reliability_ratio": "Reliability",
     "usd_per_million_output_tokens": "Price of 1 M output tokens",
+    "pass_at_1": "Correct, one try",
+    "pass_hat_k": "Correct, every try",
+    "precision": "Precision of findings",
+    "recall": "Recall of causes",
+    "f1": "F1 of findings",
+    "trap_rate": "Trapped by red herrings",
+    "turns": "Turns of a case",
+    "tool_calls": "Calls of tools, of a case",
+    "case_input_tokens": "Input tokens of a case",
+    "case_output_tokens": "Output tokens of a case",
+    "case_seconds": "Time of a case",
+    "usd_per_case": "Price of a case",
 }
 """By the name in a report or a comparison."""
 

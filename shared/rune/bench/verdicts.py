@@ -53,6 +53,12 @@ class Pair:
         return self.second.value - self.first.value
 
     @property
+    def overlaps(self) -> bool:
+        """Whether both have an interval of their own, and these have values in common."""
+        first, second = (None if each is None else each.interval for each in (self.first, self.second))
+        return first is not None and second is not None and first[0] <= second[1] and second[0] <= first[1]
+
+    @property
     def request_counts(self) -> tuple[int, int]:
         """Requests behind both."""
         first, second = (0 if each is None else each.request_count for each in (self.first, self.second))
@@ -130,6 +136,8 @@ def judge(pair: Pair, threshold_ratio: float, sureness: Sureness) -> tuple[Verdi
     least = threshold_ratio * (1.0 if pair.metric.is_share else abs(pair.first.value))
     matters = size > 0 and size >= least
     if not pair.least_requests:
+        if matters and pair.overlaps:
+            return "undecided", None
         if matters and test.p_value() <= sureness.at_most:
             return ("better" if is_better(test.difference, pair.metric) else "worse"), None
         if not matters and test.tail(least - size) <= MISSED_RATIO:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from rune.contracts.diagnoses import DiagnosisReport
 from rune.contracts.document import Document
 from rune.contracts.workloads import GoodputLimits
 
@@ -492,6 +493,8 @@ class BenchmarkReport(Document):
     """Why there are not more runs."""
     capacity: CapacityReport | None = None
     """What a search found; null without one."""
+    diagnosis: DiagnosisReport | None = None
+    """How well the model investigates the cases of a suite; then there are no `runs`. Null without a suite."""
     client_region: str | None
     client_memory_mb: int | None
     hardware: HardwareReport | None = None

@@ -92,23 +92,41 @@ class CaseReport(Document):
     case_id: str
     run_count: int
     correct_count: int
-    outcomes: dict[DiagnosisOutcome, int]
+    outcomes: dict[str, int]
     """How often each came; one that never came is left out."""
     missed: dict[str, int]
     """How often each expected cause was missed."""
     invented: dict[str, int]
     trapped: dict[str, int]
+    trapped_run_count: int | None
+    """Runs that named a red herring as a cause; null for a case without any."""
     effort: DiagnosisEffort
+
+
+class SuiteReport(Document):
+    """What was run, and how far each run could go."""
+
+    name: str
+    version: str
+    """SHA-256 of all cases of the suite."""
+    is_whole: bool
+    """Whether all cases were run, and not some of them."""
+    runs_per_case: int
+    max_turns: int
+    max_tool_calls: int
+    max_tokens: int
+    run_seconds: int
 
 
 class DiagnosisReport(Document):
     """How well a model investigates the cases of a suite. `docs/benchmarks.md` has the formulas."""
 
+    suite: SuiteReport
     case_count: int
     run_count: int
     planned_run_count: int
     """Fewer have run where the job ended early."""
-    outcomes: dict[DiagnosisOutcome, int]
+    outcomes: dict[str, int]
     pass_at_1: Share
     """Chance that one run of a case is correct."""
     passed: list[PassedOfMany]

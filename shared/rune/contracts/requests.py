@@ -19,6 +19,7 @@ from pydantic.config import JsonDict
 from rune.contracts.document import BUILT_AT_IMPORT, Document, is_stored, refuse_reversed
 from rune.contracts.leniency import take_job
 from rune.contracts.names import ModelName
+from rune.contracts.suites import MOST_CASES, SUITE_NAME
 from rune.contracts.workloads import Expectation, Workload, question_once
 from rune.errors import InvalidDocumentError
 
@@ -44,6 +45,11 @@ DEFAULT_AGENT = "ask"
 type JobName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 type MetadataKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
 type MetadataValue = Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+MOST_RUNS_PER_CASE = 10
+"""Of a suite."""
+
+type CaseId = Annotated[str, Field(min_length=1, max_length=64)]
 
 type Url = Annotated[str, Field(min_length=1, max_length=2048)]
 
@@ -234,8 +240,8 @@ def _leave_the_question_to_the_workload(schema: JsonDict) -> None:
 class BenchmarkRequest(Question, RentalChoice):
     """Ask a model one question, or put it to work, and measure the answers.
 
-    `question` may be left out beside a workload that brings prompts (`prompts` or `prompt_set`). Then the first
-    prompt, or the set's name, stands for it.
+    `question` may be left out beside a workload that brings prompts (`prompts` or `prompt_set`), and beside a
+    `suite`, whose cases ask. Then the first prompt, or the name of the set or suite, stands for it.
     """
 
     model_config = ConfigDict(**BUILT_AT_IMPORT, json_schema_extra=_leave_the_question_to_the_workload)
@@ -249,12 +255,31 @@ class BenchmarkRequest(Question, RentalChoice):
     """How often, how many at a time, and what is asked; null asks the question once."""
     expected: Expectation | None = None
     """What a right answer is; null judges none."""
+    suite: str | None = Field(None, pattern=SUITE_NAME)
+    """Try the model as an investigator on the cases of a suite: one that RUNE brings, as `kubernetes-classics`, or
+    your tenant's own. Temperature is 0. Not beside `question`, `workload` and `expected`."""
+    suite_version: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    """Refuse the job where the suite has other cases than these by now; null takes those of now, and keeps them."""
+    cases: list[CaseId] | None = Field(None, min_length=1, max_length=MOST_CASES)
+    """Ids of the suite's cases to run; null runs all."""
+    runs: int | None = Field(None, ge=1, le=MOST_RUNS_PER_CASE)
+    """How often each case is run; null is 3."""
+    max_turns: int | None = Field(None, ge=1, le=100)
+    """Answers of the model in one run of a case; null is 20. Then it is asked for what it has."""
+    max_tool_calls: int | None = Field(None, ge=1, le=1000)
+    """Calls of tools in one run of a case; null is 40."""
+    max_tokens: int | None = Field(None, ge=1000, le=10_000_000)
+    """Tokens of one run of a case, in and out together; null is 200,000."""
 
     @model_validator(mode="before")
     @classmethod
     def _name_the_prompts(cls, given: object) -> object:
         # Kept with the request, so that every version reads it: none asks a workload's prompts by the question.
-        if not isinstance(given, dict) or "question" in given or not isinstance(given.get("workload"), dict):
+        if not isinstance(given, dict) or "question" in given:
+            return given
+        if isinstance(given.get("suite"), str):
+            return {**given, "question": given["suite"]}
+        if not isinstance(given.get("workload"), dict):
             return given
         prompts, prompt_set = given["workload"].get("prompts"), given["workload"].get("prompt_set")
         first = prompts[0] if isinstance(prompts, list) and prompts else prompt_set

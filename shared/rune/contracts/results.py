@@ -108,7 +108,8 @@ class BenchmarkResult(Document):
     backend_url: str
     contract_id: int | None = None
     """The provider's number of what was rented; null where nothing was."""
-    measurements: Measurements
+    measurements: Measurements | None
+    """Of that answer; null for a suite of cases, whose numbers are in `report.diagnosis`."""
     rental: RentalReceipt | None = None
     """The receipt; null where nothing was rented."""
     report: BenchmarkReport | None = None

@@ -41,12 +41,12 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class TooMany:
-    """The tenant has as many baselines as it may have, and nothing was written."""
+    """The tenant has as many of these as it may have, and nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """The baseline was written since it was read, and nothing was written now."""
+    """The row was written since it was read, and nothing was written now."""
 
 
 class BaselineStore(Protocol):

@@ -64,6 +64,7 @@ _TOUCHED: Mapping[str, tuple[Place, ...]] = MappingProxyType(
         "cost_cap_reached": ("end",),
         "point_given_up": ("end",),
         "cost_so_far": ("bill",),
+        "runs_given_up": ("end",),
     }
 )
 """All others, also those of a later version, stand beside the load of their run, or beside the end of the whole."""

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element  # made here, nothing is parsed
 
+from rune.bench.diagnosis_showing import summarize
 from rune.bench.headline import output_rate
 from rune.bench.showing import describe_load
 from rune.contracts import BenchmarkReport, Distribution, RunReport
 from rune.contracts.benchmarks import CapacityReport
 from rune.contracts.receipts import ReceiptLine
 from rune.pages import doubts
+from rune.pages.diagnosis_page import diagnosis_sections
 from rune.pages.dots import DotSample, thinned
 from rune.pages.figures import (
     Bar,
@@ -117,15 +119,19 @@ def to_page(page: ReportPage) -> str:
             element("p", {"class": "verdict"}, verdict(report)),
             _facts(report),
         ),
-        section("Points", _points(report), *_how_to_read_points(report)),
     ]
+    if report.diagnosis is None:
+        body.append(section("Points", _points(report), *_how_to_read_points(report)))
+    else:
+        body += diagnosis_sections(report.diagnosis)
     if warnings:
         body.append(section("What makes numbers doubtful", doubts.explanations(warnings)))
     if drawn := [*_price_figure(report), *_capacity_figure(report), *_figures_over_load(report)]:
         body.append(section("Load", figures(drawn)))
     by_load = _by_load(report.runs)
     body += [*server_section(by_load), *turns_section(by_load)]
-    body.append(section("Every request", *_over_time(page)))
+    if report.diagnosis is None:
+        body.append(section("Every request", *_over_time(page)))
     body.append(section("Time and money", *_time_and_money(page)))
     return write_page(make_page(f"{_title(report)}: benchmark report", *body, footer=_footer(report)))
 
@@ -136,6 +142,8 @@ def to_page(page: ReportPage) -> str:
 def verdict(report: BenchmarkReport) -> str:
     """Return what the report says, as one line."""
     best = _best(report)
+    if report.diagnosis is not None:
+        return summarize(report.diagnosis)
     if best is None:
         if not report.runs:
             return "Nothing was measured."
@@ -218,6 +226,7 @@ def _facts(report: BenchmarkReport) -> Element:
         else f"{hardware.gpu_count} × {hardware.gpu_name}, {hardware.vram_mb / 1024:.0f} GB, {hardware.place}"  # noqa: RUF001  # times
     )
     dataset, sampling = report.dataset, report.sampling
+    thing = "prompt" if report.diagnosis is None else "case"
     region = report.client_region or "an unknown region"
     lengths = f", up to {sampling.max_tokens:,} tokens each" if sampling.max_tokens is not None else ""
     return facts(
@@ -227,7 +236,7 @@ def _facts(report: BenchmarkReport) -> Element:
         ),
         ("Server", [name(server or report.backend), *doubts.at(report.warnings, "server")]),
         ("Machine", [name(machine)]),
-        ("Workload", [name(f"{dataset.name}, {_counted(dataset.prompt_count, 'prompt')}{lengths}")]),
+        ("Workload", [name(f"{dataset.name}, {_counted(dataset.prompt_count, thing)}{lengths}")]),
         ("Measured", [f"{report.started_at:%d %B %Y, %H:%M} UTC, from ", name(region)]),
         ("End", [_ENDED_BY.get(report.ended_by, report.ended_by), *doubts.at(report.warnings, "end")]),
     )

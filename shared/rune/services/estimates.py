@@ -184,6 +184,9 @@ def _measuring_of(admitted: Admitted) -> tuple[int | None, int | None]:
         return None, None
     request = read_stored(BenchmarkRequest, admitted.request_json)
     workload = request.workload
+    if request.suite is not None:
+        run_count = len(request.cases or ()) * (request.runs or 0)
+        return run_count, run_count * request.timeout_seconds
     return (
         (1, request.timeout_seconds) if workload is None else (workload.point_count, workload.longest_seconds)
     )

@@ -63,6 +63,14 @@ EVENT_ID = "evt_job_1_1"
 OTHER_ID = "e" * 32
 """Another job of the same tenant, for routes that need two."""
 
+A_CASE = {
+    "id": "a",
+    "base": "shop-3-nodes",
+    "now": "2026-11-29T14:21:00Z",
+    "ask": "What is unhealthy?",
+    "expect": {"status": "healthy"},
+}
+
 CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/jobs"): ("", None),
     ("GET", "/v1/jobs/{job_id}"): ("", None),
@@ -111,6 +119,10 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
     ("GET", "/v1/baselines"): ("", None),
     ("GET", "/v1/baselines/{name}"): ("", None),
     ("DELETE", "/v1/baselines/{name}"): ("", None),
+    ("PUT", "/v1/suites/{name}"): ("", {"cases": [A_CASE]}),
+    ("GET", "/v1/suites"): ("", None),
+    ("GET", "/v1/suites/{name}"): ("", None),
+    ("DELETE", "/v1/suites/{name}"): ("", None),
     ("GET", "/v1/benchmarks"): ("", None),
     ("GET", "/v1/benchmarks/compare"): (f"jobs={JOB_ID},{OTHER_ID}", None),
     ("GET", "/v1/benchmarks/{job_id}"): ("format=vllm&run=0", None),
@@ -125,7 +137,7 @@ CASES: dict[tuple[str, str], tuple[str, object]] = {
 """A request that is in order, by method and path: its query and its body."""
 
 A_NAME = "main"
-"""Of a baseline; `test_api_baselines.py` shows that another tenant's is not found."""
+"""Of a baseline or suite; their own tests show that another tenant's is not found."""
 
 NAMED = {
     "job_id": JOB_ID,
@@ -273,7 +285,7 @@ def test_route_answers_its_case_when_the_token_is_valid(
     put_schedule(cloud, a_schedule())
     put_webhook(cloud)
     if "{name}" in route[1]:
-        assert ask(api, a_request(("PUT", "/v1/baselines/{name}"), address=address)).status == 201
+        assert ask(api, a_request(("PUT", route[1]), address=address)).status == 201
 
     response = ask(api, a_request(route, address=address))
 

@@ -27,13 +27,14 @@ from tests.unit.api.test_rare_routes import an_app
 
 NAMES = """
     cancel_job compare_benchmarks create_benchmark_link create_job_link create_schedule create_webhook
-    delete_baseline delete_schedule delete_webhook end_rental estimate_cost extend_rental get_baseline
-    get_benchmark_records get_benchmark_report get_callback_secret get_cost_simulation get_health
+    delete_baseline delete_schedule delete_suite delete_webhook end_rental estimate_cost extend_rental
+    get_baseline get_benchmark_records get_benchmark_report get_callback_secret get_cost_simulation get_health
     get_health_of_v1 get_job get_job_artifacts get_job_events get_job_receipt get_metrics_summary
-    get_rental get_rental_key get_schedule get_usage get_webhook get_webhook_delivery list_baselines
-    list_jobs list_llm_models list_ollama_models list_rentals list_schedules list_vastai_models
+    get_rental get_rental_key get_schedule get_suite get_usage get_webhook get_webhook_delivery
+    list_baselines list_jobs list_llm_models list_ollama_models list_rentals list_schedules list_suites
+    list_vastai_models
     list_webhook_deliveries list_webhooks pause_schedule redeliver_events resume_schedule
-    rotate_callback_secret rotate_webhook_secret run_schedule send_test_event set_baseline simulate_cost
+    rotate_callback_secret rotate_webhook_secret run_schedule send_test_event set_baseline set_suite simulate_cost
     submit_agentic_agent submit_benchmark submit_llm_instance submit_ollama_instance update_schedule
     update_webhook
 """

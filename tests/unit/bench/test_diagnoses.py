@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rune.bench.diagnoses import Expected, ExpectedFinding, RedHerring, entity_key, grade
+from rune.bench.diagnoses import Expected, entity_key, grade
 from rune.kubernetes.causes import Cause, ClusterStatus
 from rune.kubernetes.findings import Evidence, Finding, Report
+from rune.kubernetes.recorded.case import ExpectedFinding, Trap
 
 PAYMENTS, CART = "Deployment/shop/payments", "Deployment/shop/cart"
 OWNERS = {
@@ -22,14 +23,18 @@ def a_finding(cause: Cause, *entities: str, is_found: bool = True) -> Finding:
     return Finding(cause, entities, "because", "high", (Evidence("E1", "REGION_ID", is_found),))
 
 
+def a_trap(cause: Cause, entity: str) -> Trap:
+    return Trap(cause, entity, "It is over.")
+
+
 def a_report(*findings: Finding, status: str = "unhealthy", bound: str | None = None) -> Report:
     return Report(ClusterStatus(status), "Payments wait.", findings, bound=bound)
 
 
 EXPECTED = Expected(
     ClusterStatus.UNHEALTHY,
-    (ExpectedFinding(Cause.CONFIG_MISSING, (PAYMENTS, "ConfigMap/shop/payments-env")),),
-    (RedHerring(Cause.OOM_KILLED, CART), RedHerring(Cause.NODE_DISK_PRESSURE, "Node/node-b")),
+    (ExpectedFinding(Cause.CONFIG_MISSING, (PAYMENTS, "ConfigMap/shop/payments-env"), ()),),
+    (a_trap(Cause.OOM_KILLED, CART), a_trap(Cause.NODE_DISK_PRESSURE, "Node/node-b")),
     OWNERS,
 )
 RIGHT = a_finding(Cause.CONFIG_MISSING, PAYMENTS)
@@ -124,8 +129,8 @@ def test_cause_or_entity_of_a_red_herring_traps(finding: Finding, is_trapped: bo
 def test_herring_with_an_expected_cause_or_entity_traps_by_both_together() -> None:
     expected = Expected(
         ClusterStatus.UNHEALTHY,
-        (ExpectedFinding(Cause.OOM_KILLED, (PAYMENTS,)),),
-        (RedHerring(Cause.OOM_KILLED, CART), RedHerring(Cause.APP_CRASH, PAYMENTS)),
+        (ExpectedFinding(Cause.OOM_KILLED, (PAYMENTS,), ()),),
+        (a_trap(Cause.OOM_KILLED, CART), a_trap(Cause.APP_CRASH, PAYMENTS)),
     )
 
     right = a_report(a_finding(Cause.OOM_KILLED, PAYMENTS))
@@ -172,7 +177,7 @@ def test_found_missed_and_invented_are_what_sets_say(
     wanted: Sequence[tuple[Cause, list[str]]], named: Sequence[tuple[Cause, list[str]]]
 ) -> None:
     expected = Expected(
-        ClusterStatus.UNHEALTHY, tuple(ExpectedFinding(cause, tuple(where)) for cause, where in wanted)
+        ClusterStatus.UNHEALTHY, tuple(ExpectedFinding(cause, tuple(where), ()) for cause, where in wanted)
     )
 
     found = grade(expected, a_report(*(a_finding(cause, *where) for cause, where in named)))

@@ -10,12 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rune.bench.capacity import wilson_interval
-from rune.bench.diagnoses import Expected, RedHerring
+from rune.bench.diagnoses import Expected
 from rune.bench.diagnosis_figures import fold_diagnoses, pass_at_k, pass_hat_k, share_over_cases
-from rune.contracts.diagnoses import DiagnosisReport, DiagnosisRun
+from rune.contracts.diagnoses import DiagnosisReport, DiagnosisRun, SuiteReport
 from rune.kubernetes.causes import Cause, ClusterStatus
+from rune.kubernetes.recorded.case import Trap
 
-BAIT = (RedHerring(Cause.OOM_KILLED, None),)
+SUITE = SuiteReport(
+    name="kubernetes-classics",
+    version="0" * 64,
+    is_whole=True,
+    runs_per_case=3,
+    max_turns=20,
+    max_tool_calls=40,
+    max_tokens=200_000,
+    run_seconds=600,
+)
+BAIT = (Trap(Cause.OOM_KILLED, "Pod/a/b", "It is over."),)
 
 
 def a_run(case_id: str = "a", outcome: str = "correct", /, **overrides: object) -> DiagnosisRun:
@@ -51,7 +62,7 @@ def figures(
         )
         for run in runs
     }
-    return fold_diagnoses(runs, expected, planned_run_count=len(runs))
+    return fold_diagnoses(runs, expected, suite=SUITE, planned_run_count=len(runs))
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=7), st.integers(1, 7))
@@ -206,4 +217,4 @@ def test_interval_holds_the_truth_nineteen_times_of_twenty(spread: tuple[float, 
 def test_nothing_has_no_share() -> None:
     assert share_over_cases([(0.0, 0.0)], 0) is None
     with pytest.raises(ValueError, match="No runs have no figures"):
-        fold_diagnoses((), {}, planned_run_count=0)
+        fold_diagnoses((), {}, suite=SUITE, planned_run_count=0)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from rune_client.answers import read_document, read_nothing, read_text
 from rune_client.calls.call import Call, named, segment
-from rune_client.documents import BaselineList, BaselineRecord, PageLink, RecordsLinks
+from rune_client.documents import (
+    BaselineList,
+    BaselineRecord,
+    PageLink,
+    RecordsLinks,
+    SuiteDocument,
+    SuiteList,
+    SuiteRecord,
+)
 
 type ReportFormat = Literal["json", "rune", "vllm", "aiperf", "markdown", "html"]
 type ComparisonFormat = Literal["json", "markdown", "html", "junit"]
@@ -187,4 +195,39 @@ def delete_baseline(name: str, *, if_match: str | None = None) -> Call[None]:
         path=f"/v1/baselines/{segment(name, 'The name of the baseline')}",
         reads=read_nothing,
         headers=named(**{"If-Match": if_match}),
+    )
+
+
+def suites() -> Call[SuiteList]:
+    """Return the suites of cases that RUNE brings, and the tenant's own."""
+    return Call(method="GET", path="/v1/suites", reads=read_document, is_repeatable=True)
+
+
+def suite(name: str) -> Call[SuiteDocument]:
+    """Return a suite with its cases."""
+    return Call(
+        method="GET",
+        path=f"/v1/suites/{segment(name, 'The name of the suite')}",
+        reads=read_document,
+        is_repeatable=True,
+    )
+
+
+def set_suite(name: str, cases: Sequence[Mapping[str, Any]]) -> Call[SuiteRecord]:
+    """Let a name stand for cases; jobs that were accepted before keep theirs."""
+    return Call(
+        method="PUT",
+        path=f"/v1/suites/{segment(name, 'The name of the suite')}",
+        reads=read_document,
+        body={"cases": [dict(case) for case in cases]},
+        is_repeatable=True,
+    )
+
+
+def delete_suite(name: str) -> Call[None]:
+    """Remove an own suite; jobs that are to run it still do."""
+    return Call(
+        method="DELETE",
+        path=f"/v1/suites/{segment(name, 'The name of the suite')}",
+        reads=read_nothing,
     )

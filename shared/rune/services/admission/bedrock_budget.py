@@ -104,11 +104,13 @@ def check_bedrock_budget(request: Request, backends: TenantBackends) -> TokenMon
     could_take_tokens = sum(calls.tokens for part in parts for calls in part.once)
     limit_tokens = backends.bedrock.max_tokens_per_job
     if could_take_tokens > limit_tokens:
-        has_workload = isinstance(request, BenchmarkRequest) and request.workload is not None
+        pointer = "/question"
+        if isinstance(request, BenchmarkRequest) and (request.suite or request.workload):
+            pointer = "/suite" if request.suite else "/workload"
         raise InvalidRequestError(
             f"The job could take {could_take_tokens:,} tokens from Bedrock; your tenant may take "
             f"{limit_tokens:,} a job.",
-            pointer="/workload" if has_workload else "/question",
+            pointer=pointer,
             code="bedrock_budget_exceeded",
         )
     return _price(parts, backends.bedrock) if parts else None
@@ -144,7 +146,8 @@ def _parts_of(request: Request) -> list[_Part]:
             return [_part_of_agent(request)] if is_bedrocks else []
         case BenchmarkRequest():
             judge = request.expected.judge if request.expected else None
-            parts = [_part_of_work(request)] if request.backend_type == "bedrock" else []
+            part_of = _part_of_suite if request.suite else _part_of_work
+            parts = [part_of(request)] if request.backend_type == "bedrock" else []
             if judge is not None and _judges_on_bedrock(judge, request):
                 parts.append(_part_of_judging(request, judge))
             return parts
@@ -177,6 +180,24 @@ def _part_of_agent(request: AgenticAgentRequest) -> _Part:
     dearest = _Calls(1, min(request.max_tokens, LARGEST_CONTEXT_TOKENS), TURN_ANSWER_TOKENS)
     first = _Calls(1, question_tokens + SMALLEST_CONTEXT_TOKENS, TURN_ANSWER_TOKENS)
     return _Part(request.model, url, [_WARM_UP, all_turns], [[dearest]], [_WARM_UP, first])
+
+
+def _part_of_suite(request: BenchmarkRequest) -> _Part:
+    """Return what all runs of a suite's cases could take."""
+    from rune.agents.protocol import TURN_ANSWER_TOKENS  # noqa: PLC0415  # as above
+    from rune.workflows.benchmark.context_size import (  # noqa: PLC0415
+        LARGEST_CONTEXT_TOKENS,
+        SMALLEST_CONTEXT_TOKENS,
+    )
+
+    run_count = len(request.cases or ()) * (request.runs or 0)
+    max_turns, max_tokens = request.max_turns or 0, request.max_tokens or 0
+    # One more answer is asked for at a bound.
+    answer_tokens = min((max_turns + 1) * TURN_ANSWER_TOKENS, max_tokens)
+    run = _Calls(run_count, max_tokens - answer_tokens, answer_tokens)
+    dearest = _Calls(1, min(max_tokens, LARGEST_CONTEXT_TOKENS), TURN_ANSWER_TOKENS)
+    first = _Calls(1, SMALLEST_CONTEXT_TOKENS, TURN_ANSWER_TOKENS)
+    return _Part(request.model, request.backend_url or "", [_WARM_UP, run], [[dearest]], [_WARM_UP, first])
 
 
 def _part_of_work(request: BenchmarkRequest) -> _Part:

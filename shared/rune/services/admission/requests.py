@@ -15,6 +15,7 @@ from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.net.addresses import AddressPolicy
 from rune.services.admission.bedrock_budget import TokenMoney, check_bedrock_budget
 from rune.services.admission.receivers import check_receiver
+from rune.services.admission.suites import FindSuite, admit_suite, find_brought
 from rune.services.admission.workloads import admit_work
 from rune.tenants.backends import NO_BACKENDS, TenantBackends, check_backend
 from rune.tenants.document import TenantAgents
@@ -107,6 +108,7 @@ def admit(
     *,
     has_provider: bool,
     most_concurrency: int = PROCESS_CONCURRENCY,
+    find_suite: FindSuite = find_brought,
 ) -> Admitted:
     """Return what is to be done for a tenant, by its settings, whichever way the request came in.
 
@@ -116,6 +118,8 @@ def admit(
         Whether the deployment has an account with a provider of GPUs.
     most_concurrency
         Most requests that the deployment has under way; see `rune.contracts.workloads.most_concurrency`.
+    find_suite
+        Finds suites that RUNE brings, and the tenant's own.
     """
     if request.dry_run:
         # Who asks in another way than by POST gets no answer, and wants no job.
@@ -125,7 +129,9 @@ def admit(
     renting = Renting(has_provider, tenant.keep_limit, tenant.templates)
     match request:
         case BenchmarkRequest():
-            admitted = admit_benchmark(request, policy, renting, tenant.backends, most_concurrency)
+            admitted = admit_benchmark(
+                request, policy, renting, tenant.backends, most_concurrency, find_suite=find_suite
+            )
         case AgenticAgentRequest():
             admitted = admit_agentic_agent(request, policy, tenant.agents, tenant.backends)
         case LlmInstanceRequest():
@@ -141,6 +147,8 @@ def admit_benchmark(
     renting: Renting = NO_RENTING,
     backends: TenantBackends = NO_BACKENDS,
     most_concurrency: int = PROCESS_CONCURRENCY,
+    *,
+    find_suite: FindSuite = find_brought,
 ) -> Admitted:
     """Return the benchmark to be run; raises InvalidRequestError, as all of this module does."""
     if request.attestation_required:
@@ -155,7 +163,7 @@ def admit_benchmark(
         else {"backend_url": check_backend(backends, request, policy, model=request.model)}
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
-    work = admit_work(known, policy, backends, most_concurrency)
+    work = admit_work(admit_suite(known, find_suite), policy, backends, most_concurrency)
     return _admitted(Kind.BENCHMARK, request, work, backends, _warnings_about(request, renting))
 
 

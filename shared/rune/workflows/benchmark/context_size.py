@@ -17,6 +17,9 @@ LARGEST_CONTEXT_TOKENS = 131_072
 DEFAULT_OUTPUT_TOKENS = 2048
 """Room for an answer whose length is not limited."""
 
+INVESTIGATION_CONTEXT_TOKENS = 32_768
+"""For prompt, tools and some twenty results. Ollama's own default of 4096 holds less than the first few."""
+
 JUDGE_REPLY_TOKENS = 2048
 """Room for a judge that thinks before it speaks."""
 
@@ -42,8 +45,12 @@ def context_tokens_of(
         return None if agent is None else agent.context_tokens
     if not isinstance(request, BenchmarkRequest):
         return None
-    if request.context_tokens is not None or not rents:
+    if request.context_tokens is not None:
         return request.context_tokens
+    if request.suite is not None and request.backend_type == "ollama":
+        return INVESTIGATION_CONTEXT_TOKENS
+    if not rents:
+        return None
     workload = request.measured
     output_tokens = workload.output_tokens or DEFAULT_OUTPUT_TOKENS
     if workload.input_tokens is not None:

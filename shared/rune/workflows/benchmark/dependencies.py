@@ -105,6 +105,11 @@ async def measure_point(
     )
 
 
+def read_no_cases(_tenant: str, _name: str, _version: str) -> str | None:
+    """Return None: tenants have no suites of their own here."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class BenchmarkDependencies:
     """What the measuring steps work with.
@@ -120,6 +125,8 @@ class BenchmarkDependencies:
         Most requests that the deployment has under way.
     spread
         How a point is measured by several processes; None in lanes without.
+    read_cases
+        Returns the cases of a tenant's own suite, by its name and version, as JSON; None where they are gone.
     client_region, client_memory_mb
         Where RUNE itself runs, for the report.
     """
@@ -131,5 +138,6 @@ class BenchmarkDependencies:
     within: Within = within
     most_concurrency: int = PROCESS_CONCURRENCY
     spread: MeasureSpread | None = None
+    read_cases: Callable[[str, str, str], str | None] = read_no_cases
     client_region: str | None = None
     client_memory_mb: int | None = None

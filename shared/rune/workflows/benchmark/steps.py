@@ -42,6 +42,10 @@ class Benchmark:
                 if has_model is False:
                     raise ModelNotFoundError(f"The server does not have the model {request.model!r}.")
                 capabilities = await server.capabilities(request.model)
+                if request.suite is not None:
+                    from rune.agents.investigation.turns import require_tools  # noqa: PLC0415  # few jobs
+
+                    await require_tools(server, request.model)
                 known = Acquaintance(dialect=server.dialect, is_unlisted=has_model is None)
         except ModelServerError as error:
             limit_seconds = request.backend_warmup_timeout if request.backend_warmup else 0
@@ -53,7 +57,11 @@ class Benchmark:
         return Next(step_after(context, Fact.MODEL_READY), state_json=known.state_json())
 
     async def measure(self, context: StepContext) -> Outcome:
-        """Measure the next point; see `rune.workflows.benchmark.measure`."""
+        """Measure the next point, or take the next turn of a suite's case; see the modules that do it."""
+        if read_stored(BenchmarkRequest, context.request_json).suite is not None:
+            from rune.workflows.benchmark.suite import SuiteStep  # noqa: PLC0415
+
+            return await SuiteStep(self._backends, self._dependencies).measure(context)
         from rune.workflows.benchmark.measure import MeasureStep  # noqa: PLC0415
 
         return await MeasureStep(self._backends, self._dependencies).measure(context)

@@ -29,6 +29,9 @@ from rune.workflows.rental.dependencies import RentalRequest, required_model
 _LISTED_REJECTIONS = 40
 _BYTES_PER_GB = 1_000_000_000
 
+LIKELY_INVESTIGATION_TOKENS = 2000
+"""That a model writes in one run of a case: eight calls of 100 tokens, some text, and a report."""
+
 LIKELY_OUTPUT_TOKENS = 500
 """Of an answer whose length is not limited: a page."""
 
@@ -118,6 +121,8 @@ def describe_use(
 
 def count_output_tokens(request: BenchmarkRequest) -> int:
     """Return how many tokens the model will probably write, warm-ups included."""
+    if request.suite is not None:
+        return len(request.cases or ()) * (request.runs or 0) * LIKELY_INVESTIGATION_TOKENS
     workload = request.measured
     prompts = make_prompts(request.question, workload)
     turn_count = sum(map(turn_count_of, prompts))

@@ -39,6 +39,8 @@ class Bench:
     most_concurrency: int = 64
     """Of the deployment; above 64 it has a load lane."""
 
+    suites: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """Cases of tenants' own suites as JSON, by tenant, name and version."""
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
 
     def __post_init__(self) -> None:
@@ -59,6 +61,7 @@ class Bench:
             self.clock,
             self.measuring or self.measure,
             most_concurrency=self.most_concurrency,
+            read_cases=lambda *key: self.suites.get(key),
             spread=self.spread if self.step is StepName.MEASURE_LOAD else None,
         )
         steps = Benchmark(Backends(self.server.open, None, self.tenants), tools).steps

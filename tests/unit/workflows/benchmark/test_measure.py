@@ -89,6 +89,7 @@ def test_measure_asks_no_more_than_it_was_told_to_where_each_answer_is_judged_by
 def test_measure_tells_in_the_result_what_all_answers_took_and_one_of_them() -> None:
     result = result_of(Bench().run(a_sweep()))
 
+    assert result.measurements is not None
     assert (result.answer, result.measurements.output_tokens) == ("Two pods crash.", 21)
     tokens = result.telemetry.tokens
     assert (tokens.agent_reasoning, tokens.output, tokens.total) == (30 * 6, 30 * 15, 30 * 33)

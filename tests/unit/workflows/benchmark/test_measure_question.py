@@ -204,6 +204,7 @@ def test_result_claims_nothing_when_the_answer_is_empty() -> None:
 
     result = result_of(bench.run(a_question()))
 
+    assert result.measurements is not None
     numbers = result.measurements.model_dump(exclude_none=True)
     assert (result.answer, numbers) == (
         "",
