@@ -191,10 +191,12 @@ def _dead_letters(context: Context) -> dead_letters.DeadLetters:
 
 def main() -> None:
     """Run the tool; every foreseen failure is one sentence and exit code 1."""
-    from rune_admin.tenant_commands import tenant  # noqa: PLC0415  # they need what is above
+    from rune_admin.cluster_commands import cluster  # noqa: PLC0415  # they need what is above
+    from rune_admin.tenant_commands import tenant  # noqa: PLC0415
     from rune_admin.token_commands import token  # noqa: PLC0415
 
     logging.basicConfig(level=logging.WARNING)
+    cli.add_command(cluster)
     cli.add_command(tenant)
     cli.add_command(token)
     try:

@@ -127,9 +127,24 @@ class Documents:
             raise OperatorError(f"Version {written - 1} of the document was overwritten, and cannot be read.")
         return Stored(tenant, other.text, written)
 
+    def put_secret(self, name: str, text: str) -> None:
+        """Write a parameter beside the documents, in place of what stood there."""
+        self._write(name, text, overwrite=True)
+
+    def delete_secret(self, name: str) -> bool:
+        """Delete a parameter beside the documents; return whether it was there."""
+        try:
+            self._ssm.delete_parameter(Name=name)
+        except self._ssm.exceptions.ParameterNotFound:
+            return False
+        return True
+
     def _put(self, tenant: str, text: str, *, overwrite: bool) -> int:
+        return self._write(f"{self._path}/{tenant}", text, overwrite=overwrite)
+
+    def _write(self, name: str, text: str, *, overwrite: bool) -> int:
         request: dict[str, object] = {
-            "Name": f"{self._path}/{tenant}",
+            "Name": name,
             "Value": text,
             "Type": "SecureString",
             "Overwrite": overwrite,

@@ -120,6 +120,11 @@ def read_a_document(role: Role) -> object:
     return role.client("ssm").get_parameter(Name=name, WithDecryption=True)
 
 
+def read_a_cluster(role: Role) -> object:
+    name = f"{role.state.tenants_path}/demo/clusters/none"
+    return role.client("ssm").get_parameter(Name=name, WithDecryption=True)
+
+
 def read_the_providers_key(role: Role) -> object:
     return role.client("ssm").get_parameter(Name=VASTAI_KEY_PARAMETER, WithDecryption=True)
 
@@ -172,6 +177,7 @@ SUBMITTERS = (
     take_a_step,
     read_a_request,
     write_a_result,
+    read_a_cluster,
     read_the_providers_key,
     read_refusals,
 )
@@ -191,6 +197,7 @@ PERMITTED: Mapping[str, tuple[Attempt, ...]] = {
 FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
     "api": (
         *EVERYBODY,
+        read_a_cluster,
         take_a_step,
         write_a_result,
         write_into_the_archive,
@@ -200,6 +207,7 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
     "worker-inference": (*EVERYBODY, read_a_row, check_a_row, *NOT_OF_WORKERS),
     "janitor": (
         *EVERYBODY,
+        read_a_cluster,
         read_a_row,
         take_a_step,
         read_a_request,
@@ -209,6 +217,7 @@ FORBIDDEN: Mapping[str, tuple[Attempt, ...]] = {
     ),
     "notifier": (
         *EVERYBODY,
+        read_a_cluster,
         check_a_row,
         take_a_step,
         write_a_result,

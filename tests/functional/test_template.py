@@ -515,7 +515,8 @@ def test_notifier_alone_writes_the_archive_and_nobody_reads_it() -> None:
 @pytest.mark.parametrize("name", ROLES)
 def test_role_names_every_resource(name: str) -> None:
     for entry in statements(ROLES[name]["Policies"]):
-        if entry["Sid"] in {"ListBedrock", "CallBedrock"}:
+        # What is denied may be wide.
+        if entry["Sid"] in {"ListBedrock", "CallBedrock"} or entry["Effect"] == "Deny":
             continue
         for resource in listed(entry["Resource"]):
             assert isinstance(resource, dict), f"{entry['Sid']} of {name} names {resource}"
@@ -649,7 +650,7 @@ def readings(role: str) -> list[Block]:
     return [
         entry["Resource"]
         for entry in statements(ROLES[role]["Policies"])
-        if entry["Action"] == "ssm:GetParameter"
+        if entry["Action"] == "ssm:GetParameter" and entry["Effect"] == "Allow"
     ]
 
 
@@ -676,6 +677,15 @@ def test_role_reads_parameters_below_the_path_that_its_function_is_told(role: st
 )
 def test_role_reads_no_other_parameter(role: str, count: int) -> None:
     assert len(readings(role)) == count
+
+
+@pytest.mark.parametrize("role", sorted(READERS))
+def test_only_workers_read_the_credentials_of_clusters(role: str) -> None:
+    of_clusters = {"Fn::Sub": [f"{PARAMETER}${{Path}}/*/clusters/*", {"Path": TENANTS_PATH}]}
+
+    denied = [entry["Resource"] for entry in statements(ROLES[role]["Policies"]) if entry["Effect"] == "Deny"]
+
+    assert denied == ([] if "Worker" in role else [of_clusters])
 
 
 @pytest.mark.parametrize("role", ["MoneyWorkerRole", "InferenceWorkerRole", "LoadWorkerRole", "JanitorRole"])

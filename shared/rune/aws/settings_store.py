@@ -4,7 +4,7 @@
 parameter                                  what
 =========================================  ============================================================
 <tenants path>/<tenant>                    the tenant's document (`rune.aws.tenants`)
-<tenants path>/<tenant>/clusters/<name>    reserved for what is too large for the document
+<tenants path>/<tenant>/clusters/<name>    the credentials of a cluster (`rune.aws.clusters`)
 <provider key>                             the key of the account that pays for rented machines
 =========================================  ============================================================
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from rune.aws.webhook_store import DynamoWebhookStore
     from rune.jobs.store import ObjectStore
     from rune.jobs.telling import TellingStore
+    from rune.kubernetes.source import ClusterSource
     from rune.rentals.paced_provider import PacedProvider
     from rune.rentals.vastai import VastaiTransport
     from rune.settings import VastaiSettings
@@ -124,6 +125,12 @@ class Clients:
         from rune.aws.tenants import SsmTenants
 
         return SsmTenants(lambda: self._ssm, path, clock, context, book, knows_all=knows_all)
+
+    def clusters(self, path: str, clock: Clock) -> ClusterSource:
+        """Return the credentials of tenants' clusters."""
+        from rune.aws.clusters import SsmClusters
+
+        return SsmClusters(lambda: self._ssm, path, clock)
 
     def limiter(self, table: str, clock: Clock) -> DynamoLimiter:
         """Return the limiter of failed authentications."""

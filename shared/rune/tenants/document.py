@@ -165,6 +165,14 @@ class BedrockSettings(_Section):
         return tuple(price for pattern, price in self.prices.items() if _matches(pattern, model))
 
 
+class ClusterSettings(_Section):
+    """A Kubernetes cluster that the tenant's jobs may name. Its credentials stand in a parameter of their own."""
+
+    namespaces: tuple[Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")], ...] = (
+        _listed("Namespaces that may be read; none for all that the credentials open.", default=())
+    )
+
+
 class TenantDocument(_Section):
     """All that an operator decides for one tenant. Every field is optional."""
 
@@ -187,6 +195,11 @@ class TenantDocument(_Section):
     agents: TenantAgents = Field(default_factory=TenantAgents, description="Agents that need a setting.")
     credentials: dict[_EntryName, CredentialSettings] = Field(
         {}, description="Keys of model servers, by the name that requests give in `backend_credential`."
+    )
+    clusters: dict[_EntryName, ClusterSettings] = Field(
+        {},
+        description="Clusters by the name that requests give in `cluster`. The credentials of each are the "
+        "parameter `<TenantsPath>/<tenant>/clusters/<name>` ([clusters](kubernetes.md)).",
     )
     bedrock: BedrockSettings | None = Field(
         None, description="The tenant's share of Amazon Bedrock; without it there is none."

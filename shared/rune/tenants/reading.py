@@ -26,6 +26,7 @@ from rune.tenants.document import (
     MIN_RUNTIME_SECONDS,
     A2aSettings,
     BedrockSettings,
+    ClusterSettings,
     CredentialSettings,
     DriverSettings,
     HolmesSettings,
@@ -134,6 +135,7 @@ class _Reader:
                 bedrock if self._context.has_bedrock else None,
                 self._context.home_region,
             ),
+            clusters=self._read_named("clusters", _read_cluster),
             templates=frozenset(self._read_templates()),
             guards_instances=self._read_true_or_false("guard_instances"),
         )
@@ -240,6 +242,12 @@ class _Reader:
 
     def _refuse(self, place: str, reason: str) -> None:
         self.refused.append(RefusedEntry(place, reason))
+
+
+def _read_cluster(name: str, value: object) -> ClusterSettings:
+    if not NAME.fullmatch(name):
+        raise EntryError("Its name is none: letters, digits, `_`, `.` and `-`, at most 64 of them.")
+    return validate(ClusterSettings, value)
 
 
 def _is_almost_suspended(name: str) -> bool:

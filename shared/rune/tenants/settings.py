@@ -10,6 +10,7 @@ from rune.tenants.document import (
     DEFAULT_KEEP_LIMIT_SECONDS,
     DEFAULT_MAX_WAITING_JOBS,
     MAX_JOBS,
+    ClusterSettings,
     TenantAgents,
 )
 from rune.tenants.tokens import Scope, Token, TokenBook, find_token
@@ -30,6 +31,8 @@ class TenantSettings:
         From both sources: the tenant's document, then `RUNE_API_TOKENS`. Expired ones are among them.
     tenants_of_tokens
         Of the tenant `default`: which other tenant is meant, by the digest of a token that names none.
+    clusters
+        Clusters that its jobs may name, without their credentials.
     templates
         Templates of the provider that its requests may name.
     keep_limit
@@ -63,6 +66,7 @@ class TenantSettings:
     # Without its validator, which is 10 ms of the first request and has nothing to validate here.
     agents: TenantAgents = field(default_factory=TenantAgents.model_construct)
     backends: TenantBackends = NO_BACKENDS
+    clusters: Mapping[str, ClusterSettings] = field(default_factory=dict)
     templates: frozenset[str] = frozenset()
     keep_limit: timedelta = timedelta(seconds=DEFAULT_KEEP_LIMIT_SECONDS)
     weight: int = 1

@@ -14,11 +14,14 @@ import pytest
 from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
+from rune.aws.clusters import SsmClusters
 from rune.aws.rental_store import DynamoRentalStore
 from rune.aws.token_use_store import DynamoTokenUseStore
+from rune.errors import ClusterNotUsableError
 from rune.jobs.store import Submission
 from rune.tenants.tokens import digest_of
 from rune_admin import commands
+from rune_admin.cluster_commands import cluster
 from rune_admin.dead_letters import QUEUES, DeadLetters
 from rune_admin.deployment import Deployment
 from rune_admin.errors import OperatorError
@@ -27,10 +30,11 @@ from rune_admin.parameters import Documents
 from rune_admin.stopping import Answer, stop_all
 from rune_admin.tenant_commands import tenant
 from rune_admin.token_commands import token
-from tests.builders import JOB_ID, NOW, a_job, an_event
+from tests.builders import JOB_ID, NOW, FakeClock, a_job, an_event
 from tests.cloud import TABLE
 from tests.parameters import Ssm
 from tests.rental_builders import RENTAL_ID, a_running_rental
+from tests.unit.kubernetes.kubeconfigs import kubeconfig
 
 if TYPE_CHECKING:
     from tests.cloud import Cloud
@@ -49,17 +53,18 @@ class Tool:
     parameters: dict[str, str] = field(default_factory=lambda: {"Stage": "dev"})
     formation: object = None
 
-    def run(self, *arguments: str) -> Result:
+    def run(self, *arguments: str, given_text: str | None = None) -> Result:
         deployment = Deployment(boto3.Session(), self.outputs, self.parameters)
         deployment.__dict__["formation"] = self.formation
         context = commands.Context("rune-dev", as_json=arguments[0] == "--json")
         context.__dict__["deployment"] = deployment
         group = commands.cli
+        group.add_command(cluster)
         group.add_command(tenant)
         group.add_command(token)
         given = [each for each in arguments if each != "--json"]
         named = group.commands[given[0]]
-        return CliRunner().invoke(named, given[1:], obj=context)
+        return CliRunner().invoke(named, given[1:], obj=context, input=given_text)
 
     def say(self, *arguments: str) -> str:
         """Return what a command prints that succeeds."""
@@ -422,3 +427,49 @@ def test_stop_is_asked_for_until_nothing_is_left_or_the_time_is_over(
     last = stop_all(call, told.append, wait_seconds, now=lambda: clock[0], sleep=sleep)
 
     assert (last["done"], len(told)) == (is_done, call_count)
+
+
+def test_cluster_is_stored_apart_from_the_document_that_names_it(tool: Tool) -> None:
+    write({"weight": 2})
+
+    done = tool.run("cluster", "put", "acme", "prod", "--namespace", "shop", given_text=kubeconfig())
+
+    assert (done.exit_code, "canary" in done.output) == (0, False)
+    assert tool.document() == {"weight": 2, "clusters": {"prod": {"namespaces": ["shop"]}}}
+    found = SsmClusters(lambda: boto3.client("ssm"), PATH, FakeClock()).find("acme", "prod")
+    assert (found.server, found.token) == ("https://k.example:6443", "canary-token-0123456789")
+
+
+def test_cluster_is_removed_with_its_credentials(tool: Tool) -> None:
+    write({"weight": 2})
+    tool.run("cluster", "put", "acme", "prod", given_text=kubeconfig())
+
+    tool.say("cluster", "remove", "acme", "prod")
+
+    assert tool.document() == {"weight": 2, "clusters": {}}
+    with pytest.raises(ClusterNotUsableError):
+        SsmClusters(lambda: boto3.client("ssm"), PATH, FakeClock()).find("acme", "prod")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("acme", "prod"), "no json, but canary"),
+        (("acme", "prod"), kubeconfig(user={"exec": {"command": "canary"}})),
+        (("acme", "prod"), kubeconfig(extensions=["x" * 9000])),
+        (("acme", "pr/od"), kubeconfig()),
+        (("acme", "prod", "--namespace", "a/b"), kubeconfig()),
+        (("nobody", "prod"), kubeconfig()),
+    ],
+)
+def test_cluster_that_cannot_be_used_is_not_written(
+    tool: Tool, arguments: tuple[str, ...], text: str
+) -> None:
+    write({"weight": 2})
+
+    refused = tool.run("cluster", "put", *arguments, given_text=text)
+
+    assert (refused.exit_code, "canary" in refused.output) == (1, False)
+    assert tool.document() == {"weight": 2}
+    with pytest.raises(ClusterNotUsableError):
+        SsmClusters(lambda: boto3.client("ssm"), PATH, FakeClock()).find("acme", "prod")

@@ -37,6 +37,7 @@ WHOLE: dict[str, object] = {
     "tenants_of_tokens": {OTHER_HASH: "acme"},
     "agents": {"holmes": {"base_url": "https://holmes.example", "api_key": KEY}},
     "credentials": {"lab": {"api_key": KEY, "url": LAB}},
+    "clusters": {"prod": {"namespaces": ["shop", "kube-system"]}},
     "bedrock": {"regions": ["us-east-1"], "models": ["anthropic.claude-*"]},
     "templates": ["c166c11f", "4e17788f"],
     "weight": 2,
@@ -93,6 +94,7 @@ def test_whole_document_is_understood() -> None:
         regions=("us-east-1",), models=("anthropic.claude-*",), max_tokens_per_job=1_000_000
     )
     assert settings.backends.home_region == HOME
+    assert settings.clusters["prod"].namespaces == ("shop", "kube-system")
     assert settings.templates == {"c166c11f", "4e17788f"}
     assert settings.keep_limit == timedelta(hours=2)
     assert (settings.weight, settings.max_running_jobs, settings.max_waiting_jobs) == (2, 3, 40)
@@ -262,6 +264,9 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     (a_share(max_tokens_per_job=0), "bedrock"),
     (a_share(max_tokens_per_job="many"), "bedrock"),
     (a_share(key=KEY), "bedrock"),
+    ({"clusters": {"prod": {"namespaces": ["a/b"]}}}, "clusters/1"),
+    ({"clusters": {"prod": {"token": KEY}}}, "clusters/1"),
+    ({"clusters": {"a/b": {}}}, "clusters/1"),
     ({"templates": KEY}, "templates"),
     ({"templates": ["c166c11f", [KEY]]}, "templates/2"),
     ({"templates": [""]}, "templates/1"),
@@ -319,6 +324,7 @@ def test_rest_of_the_document_goes_on(wrong: dict[str, object], place: str) -> N
         ("tenants_of_tokens", (settings.tenants_of_tokens, whole.tenants_of_tokens)),
         ("agents", (settings.agents, whole.agents)),
         ("credentials", (settings.backends.credentials, whole.backends.credentials)),
+        ("clusters", (settings.clusters, whole.clusters)),
         ("bedrock", (settings.backends.bedrock, whole.backends.bedrock)),
         ("templates", (settings.templates, whole.templates)),
         ("weight", (settings.weight, whole.weight)),
@@ -409,6 +415,7 @@ def test_null_is_understood_nowhere(section: str) -> None:
         "tenants_of_tokens": settings.tenants_of_tokens == {},
         "agents": settings.agents == empty.agents,
         "credentials": settings.backends.credentials == {},
+        "clusters": settings.clusters == {},
         "bedrock": settings.backends.bedrock is None,
         "templates": settings.templates == frozenset(),
         "weight": settings.weight == 1,
