@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from local.simulators.bedrock.app import create_app
+from local.simulators.bedrock.catalog import INVESTIGATORS
 from local.simulators.bedrock.settings import BedrockSettings
 from local.simulators.bedrock.state import SimulatedBedrock
 from local.simulators.command_line import add_numbers, add_port, read_numbers
@@ -29,7 +30,8 @@ def parse_settings(arguments: Sequence[str] | None = None) -> tuple[BedrockSetti
     parser.add_argument("--region", default=defaults.region, help="(%(default)s)")
     add_numbers(parser, defaults, _NUMBERS)
     chosen = parser.parse_args(arguments)
-    return BedrockSettings(region=chosen.region, **read_numbers(chosen, _NUMBERS)), chosen.port
+    models = (*defaults.models, *INVESTIGATORS)
+    return BedrockSettings(region=chosen.region, models=models, **read_numbers(chosen, _NUMBERS)), chosen.port
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from local.simulators.investigators import SCRIPTS
+
 ACCOUNT = "123456789012"
 
 type Json = dict[str, Any]
@@ -120,3 +122,9 @@ MODELS = (
         calls_tools=False,
     ),
 )
+
+INVESTIGATORS = tuple(
+    FoundationModel(id=f"rune.investigator-{name}-v1:0", name=f"Investigator, {name}", provider="RUNE")
+    for name in SCRIPTS
+)
+"""Scripted models (`local.simulators.investigators`)."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from local.simulators.bedrock.catalog import FoundationModel, Json
 from local.simulators.bedrock.faults import BedrockError
 from local.simulators.bedrock.settings import BedrockSettings
+from local.simulators.investigators import Call, Conversation, Message, decide
 from local.simulators.ollama.answers import Turn, compose_answer, compose_reasoning, prompt_tokens, tokenize
 from local.simulators.ollama.structured import fill_schema
 
@@ -67,6 +68,22 @@ class ConverseBody(_Body):
             *(Turn("system", str(block.get("text", ""))) for block in self.system),
             *(Turn(message.role, _text_of(message.content)) for message in self.messages),
         ]
+
+    @property
+    def conversation(self) -> Conversation:
+        """The chat for a scripted investigator."""
+        messages = [Message("system", str(block.get("text", ""))) for block in self.system]
+        for message in self.messages:
+            results = [block["toolResult"] for block in message.content if "toolResult" in block]
+            messages += [Message("tool", _text_of(result.get("content", []))) for result in results]
+            rest = [block for block in message.content if "toolResult" not in block]
+            uses = [block["toolUse"] for block in rest if "toolUse" in block]
+            text = _text_of([block for block in rest if "toolUse" not in block])
+            if rest:
+                calls = tuple(Call(use["name"], use.get("input") or {}) for use in uses)
+                messages.append(Message(message.role, text, calls))
+        tools = [] if self.toolConfig is None else self.toolConfig.tools
+        return Conversation(messages, [str(tool["toolSpec"]["name"]) for tool in tools])
 
     @property
     def ends_with_results(self) -> bool:
@@ -189,14 +206,12 @@ def answer(settings: BedrockSettings, model: FoundationModel, body: ConverseBody
     if body.toolConfig is not None and not model.calls_tools:
         raise refused("This model doesn't support tool use.")
     events = [*_reasoning(settings, model, prompt)]
-    calls = [] if body.toolConfig is None or body.ends_with_results else body.toolConfig.tools[:MOST_CALLS]
-    is_forced = body.toolConfig is not None and "any" in (body.toolConfig.toolChoice or {})
-    if not (calls and is_forced):
+    written, calls = _choose(settings, model, body, prompt)
+    if written:
         block = 1 if events else 0
-        tokens = compose_answer(model.id, prompt, token_count=settings.answer_tokens)
-        events += _cut(settings, tokens, block, lambda text: {"text": text})
-    for number, tool in enumerate(calls, start=(events[-1].block + 1) if events else 0):
-        events += _call(tool["toolSpec"], prompt, number)
+        events += _cut(settings, written, block, lambda text: {"text": text})
+    for number, call in enumerate(calls, start=(events[-1].block + 1) if events else 0):
+        events += _call(call, prompt, number)
     kept, is_cut = _limit(events, limit)
     count = sum(event.token_count for event in kept)
     cached = min(settings.cached_tokens, prompt_count)
@@ -244,14 +259,33 @@ def _cut(settings: BedrockSettings, tokens: Sequence[str], block: int, write: An
     return [AnswerEvent(block, write("".join(group)), token_count=len(group)) for group in groups]
 
 
-def _call(tool: Mapping[str, Any], prompt: str, block: int) -> list[AnswerEvent]:
+def _choose(
+    settings: BedrockSettings, model: FoundationModel, body: ConverseBody, prompt: str
+) -> tuple[list[str], Sequence[Call]]:
+    """Return the tokens of the text, and the calls."""
+    decided = decide(model.id, body.conversation)
+    if decided is not None:
+        return tokenize(decided.text), decided.calls
+    config = body.toolConfig
+    tools = [] if config is None or body.ends_with_results else config.tools[:MOST_CALLS]
+    calls = [_fill(tool["toolSpec"]) for tool in tools]
+    is_forced = config is not None and "any" in (config.toolChoice or {})
+    if calls and is_forced:
+        return [], calls
+    return compose_answer(model.id, prompt, token_count=settings.answer_tokens), calls
+
+
+def _fill(tool: Mapping[str, Any]) -> Call:
     schema = tool.get("inputSchema", {}).get("json", {})
-    arguments = fill_schema({"type": "object"} | schema)
-    name = str(tool["name"])
-    call_id = "tooluse_" + hashlib.sha256(f"{name} {prompt}".encode()).hexdigest()[:22]
+    arguments: Any = fill_schema({"type": "object"} | schema)
+    return Call(str(tool["name"]), arguments)
+
+
+def _call(call: Call, prompt: str, block: int) -> list[AnswerEvent]:
+    call_id = "tooluse_" + hashlib.sha256(f"{block} {call.name} {prompt}".encode()).hexdigest()[:22]
     # A call without arguments has no delta at all.
-    tokens = tokenize(json.dumps(arguments)) if arguments else []
-    start = {"toolUse": {"toolUseId": call_id, "name": name}}
+    tokens = tokenize(call.text) if call.broken is not None or call.arguments else []
+    start = {"toolUse": {"toolUseId": call_id, "name": call.name}}
     deltas = [AnswerEvent(block, {"toolUse": {"input": token}}, token_count=1) for token in tokens]
     return [AnswerEvent(block, {}, start), *deltas]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from local.simulators.command_line import add_numbers, add_port, read_numbers
 from local.simulators.ollama.app import create_app
-from local.simulators.ollama.models import ModelCard, card_for
+from local.simulators.ollama.models import INVESTIGATORS, ModelCard, card_for
 from local.simulators.ollama.settings import OllamaSettings
 from local.simulators.ollama.state import SimulatedOllama
 from local.simulators.serving import serve
@@ -46,7 +46,7 @@ def parse_settings(arguments: Sequence[str] | None = None) -> tuple[OllamaSettin
     )
     add_numbers(parser, defaults, _NUMBERS)
     chosen = parser.parse_args(arguments)
-    models = tuple(chosen.model or defaults.models)
+    models = tuple(chosen.model or (*defaults.models, *INVESTIGATORS))
     return OllamaSettings(models=models, **read_numbers(chosen, _NUMBERS)), chosen.port
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from local.simulators.errors import ServiceError
+from local.simulators.investigators import Call, Message
 from local.simulators.ollama.durations import parse_keep_alive
 
 _GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
@@ -132,6 +133,14 @@ class MessageBody(Body):
         """The part of the prompt: the message's text and its tool calls."""
         calls = json.dumps(self.tool_calls) if self.tool_calls else ""
         return (self.content or "") + calls
+
+    def as_message(self) -> Message:
+        """Return the message with its calls apart, for a scripted investigator."""
+        functions = [call.get("function") or {} for call in self.tool_calls or []]
+        calls = tuple(
+            Call(str(function.get("name", "")), function.get("arguments") or {}) for function in functions
+        )
+        return Message(self.role, self.content or "", calls)
 
 
 class ChatBody(AskBody):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.simulators.errors import ServiceError
+from local.simulators.investigators import Conversation, Decision, Message, decide
 from local.simulators.ollama.answers import (
     Turn,
     compose_answer,
@@ -38,6 +39,8 @@ class Question:
         `json`, a JSON schema, or empty for plain text.
     started_seconds
         When the request came in, on the monotonic clock.
+    messages
+        The chat for a scripted investigator, with calls and results apart.
     """
 
     model: StoredModel
@@ -50,6 +53,7 @@ class Question:
     shift: bool = True
     answer_format: str | Mapping[str, Any] = ""
     tools: Sequence[Mapping[str, Any]] = ()
+    messages: Sequence[Message] = ()
     slow_factor: float = 1.0
 
     @property
@@ -155,13 +159,12 @@ def _plan(question: Question, settings: OllamaSettings, *, room_tokens: int) -> 
     thinking = (
         compose_reasoning(name, prompt, token_count=settings.thinking_tokens) if question.thinks else []
     )
-    call = _choose_tool_call(question)
-    written = "" if call else _write(question, settings)
+    calls, written = _choose(question, settings)
     content = tokenize(written)
     limits = [question.options.output_limit_tokens] if question.options.output_limit_tokens else []
     if not question.shift:
         limits.append(room_tokens)
-    called = tokenize(json.dumps(call)) if call else []
+    called = tokenize(json.dumps(calls)) if calls else []
     needed_count = len(thinking) + len(content) + len(called)
     limit = min([needed_count, *limits])
     chunks = [
@@ -171,17 +174,41 @@ def _plan(question: Question, settings: OllamaSettings, *, room_tokens: int) -> 
     chunks += [
         AnswerChunk(text, token_count=count) for text, count in _cut(content[:content_limit], settings)
     ]
-    if call and limit == needed_count:
-        # A call arrives whole.
-        chunks.append(AnswerChunk(tool_calls=(call,), token_count=len(called)))
+    if calls and limit == needed_count:
+        # Calls arrive whole.
+        chunks.append(AnswerChunk(tool_calls=calls, token_count=len(called)))
     return chunks, "length" if limit < needed_count else "stop"
 
 
-def _choose_tool_call(question: Question) -> dict[str, JsonValue] | None:
+def _choose(question: Question, settings: OllamaSettings) -> tuple[tuple[dict[str, JsonValue], ...], str]:
+    """Return the calls and the text of an answer."""
+    names = [str(tool.get("function", {}).get("name", "")) for tool in question.tools]
+    decided = decide(question.model.name.model, Conversation(question.messages, names))
+    if decided is not None:
+        return _write_decision(decided, len(question.messages))
     # After a tool's answer the model answers in text, so a loop of calls ends.
-    if question.turns and question.turns[-1].role == "tool":
-        return None
-    return compose_tool_call(question.tools, question.prompt)
+    if not (question.turns and question.turns[-1].role == "tool"):
+        call = compose_tool_call(question.tools, question.prompt)
+        if call is not None:
+            return (call,), ""
+    return (), _write(question, settings)
+
+
+def _write_decision(decided: Decision, number: int) -> tuple[tuple[dict[str, JsonValue], ...], str]:
+    """Return the calls and the text of a scripted answer.
+
+    Ollama parses what a model writes, so a broken call stays text.
+    """
+    broken = [call.whole_text for call in decided.calls if call.broken is not None]
+    whole = [call for call in decided.calls if call.broken is None]
+    calls: tuple[dict[str, JsonValue], ...] = tuple(
+        {
+            "id": f"call_{number}_{index}",
+            "function": {"index": index, "name": call.name, "arguments": json.loads(call.text)},
+        }
+        for index, call in enumerate(whole)
+    )
+    return calls, "\n".join(filter(None, [decided.text, *broken]))
 
 
 def _write(question: Question, settings: OllamaSettings) -> str:

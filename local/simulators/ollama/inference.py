@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from local.simulators.errors import ServiceError
+from local.simulators.investigators import Message
 from local.simulators.ollama.answers import Turn
 from local.simulators.ollama.bodies import AskBody, ChatBody, GenerateBody
 from local.simulators.ollama.durations import format_instant, to_nanoseconds
@@ -64,7 +65,8 @@ def chat_stream(state: SimulatedOllama, call: OllamaCall, body: ChatBody) -> Str
     if not body.model:
         raise ServiceError(400, "model is required")
     turns = [Turn(message.role, message.text) for message in body.messages]
-    question = _ask(state, call, body, _find_model(state, body), turns=turns)
+    messages = [message.as_message() for message in body.messages]
+    question = _ask(state, call, body, _find_model(state, body), turns=turns, messages=messages)
     return streamed(_write_lines(state, body.model, question), None if body.stream else _fold)
 
 
@@ -81,6 +83,7 @@ def _ask(
     model: StoredModel,
     *,
     turns: Sequence[Turn] = (),
+    messages: Sequence[Message] = (),
 ) -> Question:
     capabilities = model.card.capabilities
     can_think = "thinking" in capabilities
@@ -105,6 +108,7 @@ def _ask(
         shift=body.shift,
         answer_format=body.format,
         tools=tools,
+        messages=messages,
         slow_factor=call.slow_factor,
     )
 

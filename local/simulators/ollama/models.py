@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from local.simulators.investigators import SCRIPTS
 from local.simulators.ollama.names import parse_name
 
 type Json = Mapping[str, "JsonValue"]
@@ -170,6 +171,11 @@ KNOWN_CARDS = _card_table(
     ModelCard.named("mistral:7b", size_bytes=4_372_811_936),
     ModelCard.named("tinyllama:latest", size_bytes=637_699_456),
 )
+
+INVESTIGATORS = tuple(
+    ModelCard.named(f"investigator-{name}:latest", size_bytes=2_019_377_376) for name in SCRIPTS
+)
+"""Scripted models (`local.simulators.investigators`)."""
 
 
 def card_for(name: str, *, size_bytes: int | None = None) -> ModelCard:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rune.agents.investigation import prompt, reporting
@@ -35,16 +35,23 @@ def messages_of(state: State, limits: Limits) -> tuple[Message, ...]:
     return tuple(turns)
 
 
-def whole_transcript(state: State) -> str:
-    """Return the conversation with all results, one JSON document a line; for people, not for a model."""
+def whole_transcript(state: State, mask: Callable[[str], str]) -> str:
+    """Return the conversation with all results, one JSON document a line; for people, not for a model.
+
+    Parameters
+    ----------
+    mask
+        Returns a text without secrets. What tools returned has none; what people and models wrote may.
+    """
     everything = replace(Limits(), transcript_bytes=sys.maxsize)
     free = state.model_copy(update={"context_tokens": None, "transcript_bytes": None})
     lines = []
     for message in messages_of(free, everything):
-        told: dict[str, object] = {"role": message.role.value, "content": message.content}
+        told: dict[str, object] = {"role": message.role.value, "content": mask(message.content)}
         if message.tool_calls:
             told["tool_calls"] = [
-                {"id": call.id, "name": call.name, "arguments": call.arguments} for call in message.tool_calls
+                {"id": call.id, "name": call.name, "arguments": mask(call.arguments_text)}
+                for call in message.tool_calls
             ]
         if message.role is Role.TOOL:
             told |= {"tool_call_id": message.tool_call_id, "tool_name": message.tool_name}
