@@ -176,15 +176,14 @@ def set_baseline(
     ConflictError
         The condition does not hold; nothing was written.
     """
-    conditions = named(**{"If-Match": if_match, "If-None-Match": "*" if only_if_new else None})
     return Call(
         method="PUT",
         path=f"/v1/baselines/{segment(name, 'The name of the baseline')}",
         reads=read_document,
         body={"job_id": job_id},
-        headers=conditions,
-        # The second time a condition would not hold, because of the first.
-        is_repeatable=not conditions,
+        headers=named(**{"If-Match": if_match, "If-None-Match": "*" if only_if_new else None}),
+        # RUNE takes what it has already, whatever the condition.
+        is_repeatable=True,
     )
 
 
