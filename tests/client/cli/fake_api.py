@@ -200,7 +200,7 @@ def _handler_of(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_DELETE = _serve  # noqa: N815  # the library's names
+        do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  # the library's names
 
         def log_message(self, *arguments: object) -> None:
             """Say nothing."""

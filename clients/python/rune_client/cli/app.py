@@ -29,7 +29,8 @@ def build(command: str | None) -> typer.Typer:
         name="rune",
         help="Benchmarks of language models, with their cost.",
         epilog=_EPILOG,
-        add_completion=False,
+        # With it Typer answers shells, and shows two options for it; `rune completion` stands for these.
+        add_completion=COMPLETE_VARIABLE in os.environ,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -20,8 +20,6 @@ class Entry(NamedTuple):
         command of this name.
     summary
         What `rune --help` says of it.
-    panel
-        The heading under which it stands.
     is_group
         Whether another word follows.
     """
@@ -29,39 +27,32 @@ class Entry(NamedTuple):
     name: str
     module: str
     summary: str
-    panel: str
     is_group: bool = False
 
 
-_JOBS = "Run jobs"
-_LOOK = "Look and manage"
-_SETUP = "Set up"
-_UPSTREAM = "Names of RUNE's first command line"
-
 ENTRIES = (
-    Entry("bench", "bench", "Run benchmarks, show and compare what they measured.", _JOBS, is_group=True),
-    Entry("agent", "agent", "Ask an agent; list the agents.", _JOBS, is_group=True),
-    Entry(
-        "instance", "instance", "Rent a machine with a model on it, or check a server.", _JOBS, is_group=True
-    ),
-    Entry("estimate", "estimate", "Say what a run would cost. Nothing is rented.", _JOBS),
-    Entry("jobs", "jobs", "List, show, follow and cancel jobs.", _LOOK, is_group=True),
-    Entry("rentals", "rentals", "List, extend and stop rented machines.", _LOOK, is_group=True),
-    Entry("models", "models", "List the models of a server.", _LOOK),
-    Entry("catalog", "models", "List the models that fit on rented machines.", _LOOK),
-    Entry("usage", "usage", "Show what jobs have used, and what is left of the budgets.", _LOOK),
-    Entry("schedule", "schedule", "Post a job again and again.", _LOOK, is_group=True),
-    Entry("webhook", "webhook", "Be told of events.", _LOOK, is_group=True),
-    Entry("stop-all", "stop_all", "Cancel all of your tenant's jobs and give all machines back.", _LOOK),
-    Entry("login", "login", "Keep an address and a token.", _SETUP),
-    Entry("profile", "profile", "List, show and choose kept addresses.", _SETUP, is_group=True),
-    Entry("doctor", "doctor", "Say what is reachable, as whom, and in which version.", _SETUP),
-    Entry("api", "api", "Send a request of your own.", _SETUP),
-    Entry("completion", "completion", "Print the completion of a shell.", _SETUP),
-    Entry("run-benchmark", "upstream", "As `bench run`.", _UPSTREAM),
-    Entry("run-agentic-agent", "upstream", "As `agent run`, with the agent holmes.", _UPSTREAM),
-    Entry("run-llm-instance", "upstream", "As `instance run`.", _UPSTREAM),
-    Entry("vastai-list-models", "upstream", "As `catalog`.", _UPSTREAM),
-    Entry("ollama-list-models", "upstream", "As `models`.", _UPSTREAM),
-    Entry("execute", "upstream", "Run a workflow that RUNE_* variables describe.", _UPSTREAM),
+    Entry("bench", "bench", "Run benchmarks, show and compare what they measured.", is_group=True),
+    Entry("agent", "agent", "Ask an agent; list the agents.", is_group=True),
+    Entry("instance", "instance", "Rent a machine with a model on it, or check a server.", is_group=True),
+    Entry("estimate", "estimate", "Say what a run would cost. Nothing is rented."),
+    Entry("jobs", "jobs", "List, show, follow and cancel jobs.", is_group=True),
+    Entry("rentals", "rentals", "List, extend and stop rented machines.", is_group=True),
+    Entry("models", "models", "List the models of a server."),
+    Entry("catalog", "models", "List the models that fit on rented machines."),
+    Entry("usage", "usage", "Show what jobs have used, and what is left of the budgets."),
+    Entry("schedule", "schedule", "Post a job again and again.", is_group=True),
+    Entry("webhook", "webhook", "Be told of events.", is_group=True),
+    Entry("stop-all", "stop_all", "Cancel all of your tenant's jobs and give all machines back."),
+    Entry("login", "login", "Keep an address and a token."),
+    Entry("profile", "profile", "List, show and choose kept addresses.", is_group=True),
+    Entry("doctor", "doctor", "Say what is reachable, as whom, and in which version."),
+    Entry("api", "api", "Send a request of your own."),
+    Entry("mcp", "mcp", "Serve other people's agents over MCP."),
+    Entry("completion", "completion", "Print the completion of a shell."),
+    Entry("run-benchmark", "upstream", "As `bench run`."),
+    Entry("run-agentic-agent", "upstream", "As `agent run`, with the agent holmes."),
+    Entry("run-llm-instance", "upstream", "As `instance run`."),
+    Entry("vastai-list-models", "upstream", "As `catalog`."),
+    Entry("ollama-list-models", "upstream", "As `models`."),
+    Entry("execute", "upstream", "Run a workflow that RUNE_* variables describe."),
 )

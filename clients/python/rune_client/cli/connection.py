@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from rune_client import RuneClient
+from rune_client import AsyncRuneClient, RuneClient
 from rune_client.cli.debugging import ShownTransport
 from rune_client.cli.output import Output
 from rune_client.settings import Flags, Settings, read_settings
@@ -109,6 +109,11 @@ class Connection:
             transport=self._transport(),
             user_agent="rune-cli",
         )
+
+    def async_client(self) -> AsyncRuneClient:
+        """Return a client for asyncio; who asks for it closes it."""
+        token = None if self.token is None else self.token.value
+        return AsyncRuneClient(self.base_url, token, tenant=self.tenant, user_agent="rune-cli")
 
     def close(self) -> None:
         """Close the client's connections."""

@@ -95,9 +95,8 @@ def hints_of(error: BaseException) -> list[str]:
     """Return what may help."""
     hints = []
     if isinstance(error, ApiError):
-        hints += [
-            f"{each.get('pointer')}: {each.get('detail')}" for each in error.errors if len(error.errors) > 1
-        ]
+        # The sentence has the first three.
+        hints += [f"{each.get('pointer')}: {each.get('detail')}" for each in error.errors[3:]]
         known = f"{error.status} {error.code}" if error.code else str(error.status)
         hints.append(known + (f", request {error.request_id}" if error.request_id else ""))
         if error.retry_after_seconds is not None:

@@ -9,6 +9,7 @@ from rune_client.cli.exits import ExitCode
 from rune_client.errors import (
     ApiError,
     BudgetError,
+    NetworkError,
     NotAuthorizedError,
     RateLimitedError,
     RuneError,
@@ -38,19 +39,22 @@ class DeclinedError(Exception):
     """A person said no. Nothing was sent that could spend."""
 
 
+_CODES: Mapping[type[BaseException], ExitCode] = {
+    KeyboardInterrupt: ExitCode.INTERRUPTED,
+    DeclinedError: ExitCode.CANCELLED,
+    UsageRefusedError: ExitCode.REFUSED,
+    WaitTimedOutError: ExitCode.WAIT_TIMED_OUT,
+    NetworkError: ExitCode.TRY_AGAIN,
+    # What is left of the client's was not sent: settings or arguments that cannot be used.
+    RuneError: ExitCode.REFUSED,
+}
+
+
 def code_of_error(error: BaseException) -> ExitCode:
     """Return the exit code of an error of the client, of the command line, or of an interrupt."""
-    if isinstance(error, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
-    if isinstance(error, DeclinedError):
-        return ExitCode.CANCELLED
-    if isinstance(error, UsageRefusedError):
-        return ExitCode.REFUSED
-    if isinstance(error, WaitTimedOutError):
-        return ExitCode.WAIT_TIMED_OUT
     if isinstance(error, ApiError):
         return _code_of_answer(error)
-    return ExitCode.TRY_AGAIN if isinstance(error, RuneError) else ExitCode.FAILED
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), ExitCode.FAILED)
 
 
 def _code_of_answer(error: ApiError) -> ExitCode:

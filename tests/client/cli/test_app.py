@@ -1,0 +1,199 @@
+"""The command line as a whole: words in any order, help of every command, completion, settings, raw calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from rune_client.cli.app import COMPLETE_VARIABLE
+from rune_client.cli.commands import ENTRIES
+from rune_client.cli.exits import ExitCode
+from rune_client.cli.words import command_of, executed, hoisted
+from tests.client.cli.conftest import CLIENT, Rune
+from tests.client.cli.fake_api import Answer, FakeApi, a_job, a_plan, problem
+
+WORDS = [
+    ("bench show b1 --json", "--json bench show b1"),
+    ("jobs list --profile p --limit 3", "--profile p jobs list --limit 3"),
+    ("jobs list --api-base-url=http://x", "--api-base-url=http://x jobs list"),
+    ("api /v1 -- --json", "api /v1 -- --json"),
+    ("bench run -q=--json", "bench run -q=--json"),
+    ("jobs list --profile", "--profile jobs list"),
+]
+
+
+@pytest.mark.parametrize(("typed", "read"), WORDS)
+def test_global_options_may_stand_anywhere(typed: str, read: str) -> None:
+    assert hoisted(typed.split()) == read.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [("--profile p jobs list", "jobs"), ("--json", None), ("", None), ("--json api", "api")],
+)
+def test_command_is_the_first_word_that_is_no_option(words: str, command: str | None) -> None:
+    assert command_of(words.split()) == command
+
+
+def test_execute_is_read_as_the_command_of_its_workflow() -> None:
+    assert executed(["--json", "execute", "benchmark", "--yes"]) == ["--json", "run-benchmark", "--yes"]
+    assert executed(["execute", "other"]) == ["execute", "other"]
+    assert executed(["execute"]) == ["execute"]
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in ENTRIES])
+def test_every_command_has_help(name: str, rune: Rune) -> None:
+    ended = rune(name, "--help")
+
+    assert ended.code == 0
+    assert f"Usage: rune {name}" in ended.out
+
+
+def test_help_loads_neither_client_nor_rich() -> None:
+    call = "from rune_client.cli.app import run; run(['--help'])"
+    loaded = f"import sys; {call}; print(sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run(  # noqa: S603  # our own program
+        [sys.executable, "-P", "-c", loaded],
+        env={**os.environ, "PYTHONPATH": str(CLIENT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "rune_client.cli.app" in done.stderr
+    assert [
+        name for name in ("httpx", "rich", "yaml", "pydantic", "asyncio") if f"'{name}'" in done.stderr
+    ] == []
+    assert "bench" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("rune sch", "schedule"), ("rune jobs can", "cancel"), ("rune --json bench run --max-c", "--max-cost")],
+)
+def test_shell_completes(words: str, completed: str, rune: Rune, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
+        COMPLETE_VARIABLE: "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(SystemExit) as raised:
+        rune()
+
+    assert raised.value.code == 0
+    assert completed in rune._capsys.readouterr().out.split()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script_is_one_of_its_shell(shell: str, rune: Rune) -> None:
+    ended = rune("completion", shell)
+
+    assert ended.code == 0
+    assert COMPLETE_VARIABLE in ended.out
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=ended.out, text=True, check=True)  # noqa: S603  # the shell itself
+
+
+def test_usage_error_is_a_document_too(rune: Rune) -> None:
+    ended = rune("jobs", "list", "--limit", "none", "--json")
+
+    assert ended.code == ExitCode.REFUSED
+    assert ended.documents[-1]["error"]["code"] == "usage"
+
+
+def test_token_in_a_project_file_is_refused(api: FakeApi, rune: Rune) -> None:
+    (rune.folder / "rune.yaml").write_text("defaults:\n  api_token: t0ken\n")
+
+    ended = rune("jobs", "list", "--json")
+
+    assert ended.code == ExitCode.REFUSED
+    assert api.sent == []
+    assert "rune login" in ended.documents[-1]["error"]["message"]
+
+
+def test_debug_shows_bodies_and_no_token(api: FakeApi, rune: Rune) -> None:
+    api.will_answer("GET", "/v1/jobs", Answer(200, {"jobs": [], "next_cursor": None}))
+
+    ended = rune("jobs", "list", "--debug")
+
+    assert "> GET /v1/jobs" in ended.err
+    assert '"next_cursor"' in ended.err
+    assert "t0ken" not in ended.err
+
+
+def test_list_has_a_row_for_each_job(api: FakeApi, rune: Rune) -> None:
+    rows = [
+        {"job_id": name, **a_job("succeeded"), "model": "m", "created_at": "2026-11-30T12:00:00Z"}
+        for name in "ab"
+    ]
+    api.will_answer("GET", "/v1/jobs", Answer(200, {"jobs": rows, "next_cursor": None}))
+
+    ended = rune("jobs", "list")
+
+    assert [line.split()[:3] for line in ended.out.splitlines()[1:]] == [
+        ["a", "succeeded", "benchmark"],
+        ["b", "succeeded", "benchmark"],
+    ]
+
+
+class TestApi:
+    def test_answer_is_printed_as_it_is(self, api: FakeApi, rune: Rune) -> None:
+        api.will_answer("GET", "/v1/usage", Answer(200, '{"a":  1}'))
+
+        assert rune("api", "/v1/usage").out == '{"a":  1}\n'
+
+    def test_refusal_is_printed_and_is_the_exit_code(self, api: FakeApi, rune: Rune) -> None:
+        api.will_answer("GET", "/v1/usage", problem(403, "insufficient_scope"))
+
+        ended = rune("api", "/v1/usage")
+
+        assert ended.code == ExitCode.NOT_AUTHORIZED
+        assert json.loads(ended.out)["code"] == "insufficient_scope"
+
+    def test_paying_request_is_not_sent_where_nobody_can_be_asked(self, api: FakeApi, rune: Rune) -> None:
+        ended = rune("api", "/v1/jobs/benchmark", "-F", "vastai=true", "-F", "model=m")
+
+        assert ended.code == ExitCode.REFUSED
+        assert api.sent == []
+
+    def test_plan_is_sent(self, api: FakeApi, rune: Rune) -> None:
+        api.plan = a_plan()
+
+        ended = rune("api", "/v1/jobs/benchmark", "-F", "model=m", "-F", "dry_run=true")
+
+        assert ended.code == 0
+        assert api.sent[0].body == {"model": "m", "dry_run": True}
+
+
+def test_login_keeps_a_token_that_only_its_user_can_read(
+    api: FakeApi, rune: Rune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.will_answer("GET", "/v1/jobs", *[Answer(200, {"jobs": [], "next_cursor": None})] * 2)
+    monkeypatch.setattr(sys, "stdin", StringIO("another-token\n"))
+
+    kept = rune("login", "--with-token", "--name", "here")
+    monkeypatch.delenv("RUNE_API_TOKEN")
+    used = rune("jobs", "list")
+
+    assert (kept.code, used.code) == (0, 0)
+    assert [sent.headers["authorization"] for sent in api.sent] == ["Bearer another-token"] * 2
+    path = rune.folder / "config" / "rune" / "tokens" / "here"
+    assert path.stat().st_mode & 0o077 == 0
+    assert "another-token" not in (rune.folder / "config" / "rune" / "config.toml").read_text()
+
+
+def test_documentation_names_every_command() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text()
+
+    assert [entry.name for entry in ENTRIES if not re.search(f"`(rune )?{entry.name}[ `]", page)] == []
