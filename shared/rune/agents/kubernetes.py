@@ -1,6 +1,5 @@
 """The agent `kubernetes`: RUNE's own investigator, a model with tools that read a cluster."""
 
-import json
 import math
 import secrets
 from collections.abc import AsyncIterator
@@ -10,7 +9,7 @@ from typing import override
 
 from rune.agents.investigation.answer import answer_text, artifacts_of, less, metadata_of
 from rune.agents.investigation.limits import Limits
-from rune.agents.investigation.state import Counts, State
+from rune.agents.investigation.state import Counts, State, read_state
 from rune.agents.investigation.transcript import whole_transcript
 from rune.agents.investigation.turns import Ended, end_early, require_tools, take_turn
 from rune.agents.protocol import (
@@ -25,7 +24,7 @@ from rune.agents.protocol import (
     nothing_missing,
 )
 from rune.agents.tools import Toolbox
-from rune.errors import InvalidRequestError, ModelNotFoundError, UnreadableRowError
+from rune.errors import InvalidRequestError, ModelNotFoundError
 from rune.kubernetes.findings import Report
 from rune.kubernetes.masking import mask_text
 from rune.llm.protocol import ModelServer, OnChunk
@@ -69,7 +68,7 @@ class KubernetesAgent(Agent):
             if state_json is None:
                 state = await _begin(request, server)
             else:
-                state = _read(state_json)
+                state = read_state(state_json)
             turn = await take_turn(state, server, toolbox, _limits(request), _now(request), on_chunk=on_chunk)
         if isinstance(turn, Ended):
             return _answer(turn.state, turn.report, state.counts)
@@ -86,7 +85,7 @@ class KubernetesAgent(Agent):
 
     @override
     async def stop(self, request: AgentRequest, state_json: str) -> AgentAnswer | None:
-        state = _read(state_json)
+        state = read_state(state_json)
         return _answer(state, end_early(state), state.counts)
 
     @override
@@ -111,13 +110,6 @@ async def _context_tokens(server: ModelServer, model: str) -> int | None:
     if (await server.describe_server()).name == "ollama":
         return CONTEXT_TOKENS
     return (await server.describe_model(model)).context_tokens_loaded
-
-
-def _read(state_json: str) -> State:
-    try:
-        return State.model_validate(json.loads(state_json))
-    except ValueError as error:
-        raise UnreadableRowError("This version does not understand the state of an investigation.") from error
 
 
 def _limits(request: AgentRequest) -> Limits:

@@ -1,5 +1,6 @@
 """What an investigation keeps between two turns, as JSON: a crash repeats at most one turn of the model."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from rune.agents.investigation.limits import Bound
+from rune.errors import UnreadableRowError
 from rune.llm.protocol import ToolCall
 
 
@@ -165,3 +167,17 @@ class State(_Kept):
     def has_read(self) -> bool:
         """Whether anything was read at all."""
         return any(not result.is_error for result in self.results)
+
+
+def read_state(text: str) -> State:
+    """Return the state that an earlier turn wrote as JSON.
+
+    Raises
+    ------
+    UnreadableRowError
+        This version does not understand it, and a later one does.
+    """
+    try:
+        return State.model_validate(json.loads(text))
+    except ValueError as error:
+        raise UnreadableRowError("This version does not understand the state of an investigation.") from error

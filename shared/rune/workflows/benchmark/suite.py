@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rune.agents.investigation.limits import Bound, Limits
-from rune.agents.investigation.state import State
+from rune.agents.investigation.state import State, read_state
 from rune.agents.investigation.turns import Ended, Turn, require_tools, take_turn
 from rune.agents.protocol import TURN_ANSWER_TOKENS
 from rune.bench.diagnoses import grade
@@ -161,7 +161,7 @@ class SuiteStep:
             before = work.spent_micro_usd
             try:
                 turn = await take_turn(
-                    State.model_validate_json(opened.investigation_json),
+                    read_state(opened.investigation_json),
                     server,
                     exercise.toolbox,
                     work.limits,
