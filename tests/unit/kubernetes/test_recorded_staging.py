@@ -21,3 +21,13 @@ def test_numbers_stay_within_their_ends_and_are_one_everywhere() -> None:
     assert all(3 <= each["count"] <= 900 for each in seen)
     assert [each["message"] for each in seen] == [f"seen {each['count']} times" for each in seen]
     assert len({each["count"] for each in seen}) > 1
+
+
+def test_name_of_a_cases_own_object_becomes_no_other_objects() -> None:
+    own = [{"add": f"Deployment/shop/{name}", "replicas": 1} for name in ("basket", "trolley")]
+    case = parse_case(case_document(changes=own))
+
+    for seed in range(1, 9):
+        staged = stage(case, seed)
+        deployments = [entity.name for entity in staged.world.objects if entity.kind == "Deployment"]
+        assert {"basket", "trolley", "cart"} <= set(deployments)

@@ -15,6 +15,7 @@ MAX_EVENTS = 200
 MAX_LOG_LINES = 1_000
 MAX_LINE_CHARS = 2_000
 MAX_REPLICAS = 20
+MAX_NUMBER = 9_999_999
 MAX_EVENT_MESSAGE_CHARS = 1_024
 """The API's own bound."""
 
@@ -33,6 +34,8 @@ type Number = int | Annotated[str, Field(pattern=r"^\$\{[a-z_]{1,30}\}$")]
 
 
 def _check_range(ends: tuple[int, int]) -> tuple[int, int]:
+    if not all(0 <= each <= MAX_NUMBER for each in ends):
+        raise ValueError(f"numbers are between 0 and {MAX_NUMBER}")
     if ends[0] > ends[1]:
         raise ValueError("the lowest number is above the highest")
     return ends

@@ -9,12 +9,14 @@ from pydantic import ValidationError
 
 from rune.kubernetes.recorded.building import Builder
 from rune.kubernetes.recorded.case import Case, Expected, ExpectedFinding, Trap
+from rune.kubernetes.recorded.cluster import ApiServer
 from rune.kubernetes.recorded.documents import strings_of
 from rune.kubernetes.recorded.entities import Entity
 from rune.kubernetes.recorded.forms import CaseForm, LogForm
+from rune.kubernetes.recorded.kinds import KINDS
 from rune.kubernetes.recorded.problems import CaseProblem, InvalidCaseError
-from rune.kubernetes.recorded.readers import may_read
-from rune.kubernetes.recorded.staging import Draft, build, choose_numbers, load_base
+from rune.kubernetes.recorded.readers import ADMIN, may_read
+from rune.kubernetes.recorded.staging import Draft, build, choose_numbers, fill_numbers, load_base
 from rune.kubernetes.recorded.world import World
 
 MAX_CASE_BYTES = 64 * 1024
@@ -25,6 +27,10 @@ SUITES = ("kubernetes-classics",)
 _FOLDER = Path(__file__).parent / "suites"
 _MAX_LOG_LINES = 2_000
 _MAX_DEPTH = 30
+_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+_FIRST_YEAR, _LAST_YEAR = 2000, 2100
+MAX_CLUSTER_BYTES = 4 * 1024 * 1024
+"""Of all objects together, as JSON."""
 
 
 def parse_case(document: object) -> Case:
@@ -47,6 +53,8 @@ def parse_case(document: object) -> Case:
         )
     try:
         CaseForm.model_validate(document)
+        # With the longest numbers, so that no seed makes a text too long.
+        fill_numbers(document, lambda _low, high: high)
         form = choose_numbers(document, 0)
     except ValidationError as error:
         raise InvalidCaseError(_explain(error, document)) from None
@@ -62,11 +70,16 @@ def parse_case(document: object) -> Case:
 
 def _try_build(form: CaseForm) -> Draft:
     try:
-        return build(form, 0)
-    except (TypeError, KeyError, AttributeError, ValueError, IndexError) as error:
+        draft = build(form, 0)
+        server = ApiServer(draft.world)
+        for kind in KINDS:
+            root = f"/apis/{kind.group}" if kind.group else "/api"
+            server.answer(f"{root}/{kind.version}/{kind.plural}", {}, accept=_TABLE, reader=ADMIN)
+    except (TypeError, LookupError, AttributeError, ValueError, ArithmeticError) as error:
         # A member of Kubernetes' own, under `spec` or `fields`, has a type that its kind never has.
         text = f"an object has a member of a wrong type ({type(error).__name__}: {error})"
         raise InvalidCaseError([CaseProblem("/changes", text[:300])]) from error
+    return draft
 
 
 def _depth_of(value: object, depth: int = 0) -> int:
@@ -102,6 +115,8 @@ def _check_form(form: CaseForm) -> Iterator[CaseProblem]:
         yield CaseProblem("/base", f"there is no base {form.base!r}")
     if form.now.tzinfo is None:
         yield CaseProblem("/now", "the time has no offset from UTC; end it with Z")
+    if not _FIRST_YEAR <= form.now.year <= _LAST_YEAR:
+        yield CaseProblem("/now", f"the year is between {_FIRST_YEAR} and {_LAST_YEAR}")
     if (
         sum(each.count if isinstance(each, LogForm) else len(each) for each in form.logs.values())
         > _MAX_LOG_LINES
@@ -111,6 +126,9 @@ def _check_form(form: CaseForm) -> Iterator[CaseProblem]:
 
 def _check_visible(form: CaseForm, draft: Draft) -> Iterator[CaseProblem]:
     world, builder = draft.world, draft.builder
+    if _is_too_large(world):
+        yield CaseProblem("/changes", f"all objects together have more than {MAX_CLUSTER_BYTES} bytes")
+        return
     for index, finding in enumerate(form.expect.findings):
         if not any(Entity.parse(each) in world.objects for each in finding.entities):
             yield CaseProblem(f"/expect/findings/{index}/entities", "none of these objects is in the cluster")
@@ -124,6 +142,15 @@ def _check_visible(form: CaseForm, draft: Draft) -> Iterator[CaseProblem]:
                 f"/red_herrings/{index}/entity",
                 f"nothing that the case changes, and no event or log of it, shows {trap.entity}",
             )
+
+
+def _is_too_large(world: World) -> bool:
+    size = 0
+    for document in world.objects.values():
+        size += len(json.dumps(document))
+        if size > MAX_CLUSTER_BYTES:
+            return True
+    return False
 
 
 def _fold_text(text: str) -> str:

@@ -16,6 +16,10 @@ _PULL_TEXTS = {
 }
 
 
+_LONGEST_SECONDS = 10 * 366 * 86_400
+"""No log is older; the API takes any number of 64 bits."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogQuery:
     """What is asked of a log."""
@@ -39,7 +43,7 @@ def read_query(query: Mapping[str, str], now: datetime) -> LogQuery:
     since_seconds, since_time = _read_count(query, "sinceSeconds"), query.get("sinceTime")
     if since_seconds is not None and since_time:
         raise _refuse("at most one of `sinceTime` or `sinceSeconds` may be specified", "sinceSeconds")
-    since = None if since_seconds is None else now - timedelta(seconds=since_seconds)
+    since = None if since_seconds is None else now - timedelta(seconds=min(since_seconds, _LONGEST_SECONDS))
     if since_time:
         try:
             since = read_time(since_time)

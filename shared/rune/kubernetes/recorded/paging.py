@@ -8,6 +8,7 @@ from typing import Any
 from rune.kubernetes.recorded.documents import Document
 from rune.kubernetes.recorded.statuses import bad_request, expired
 
+_MAX_TOKEN_CHARS = 1_024
 LIST_VERSION = "287113"
 """The version of every list: nothing changes."""
 
@@ -26,6 +27,8 @@ def write_token(last: Document) -> str:
 
 
 def _read_token(text: str) -> tuple[str, str]:
+    if len(text) > _MAX_TOKEN_CHARS:
+        raise bad_request("continue key is not valid: it is too long")
     try:
         padded = text + "=" * (-len(text) % 4)
         token: Any = json.loads(base64.urlsafe_b64decode(padded))

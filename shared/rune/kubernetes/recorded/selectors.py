@@ -15,6 +15,9 @@ _EQUAL = re.compile(rf"^({_KEY})\s*(==|=|!=)\s*({_VALUE})?$")
 _EXISTS = re.compile(rf"^(!?)\s*({_KEY})$")
 _BETWEEN = re.compile(r",(?![^(]*\))")
 
+_MAX_SELECTOR_CHARS = 2_048
+"""Longer ones are no selectors of people, and take long to read."""
+
 type LabelTest = Callable[[Mapping[str, str]], bool]
 
 
@@ -26,9 +29,15 @@ def parse_labels(selector: str) -> LabelTest:
     RefusedError
         400: the selector cannot be read.
     """
+    _check_length(selector)
     parts = [part.strip() for part in _BETWEEN.split(selector)] if selector.strip() else []
     tests = [_parse_requirement(part) for part in parts]
     return lambda labels: all(test(labels) for test in tests)
+
+
+def _check_length(selector: str) -> None:
+    if len(selector) > _MAX_SELECTOR_CHARS:
+        raise bad_request(f"the selector is longer than {_MAX_SELECTOR_CHARS} characters")
 
 
 def _parse_requirement(part: str) -> LabelTest:
@@ -109,6 +118,7 @@ def parse_fields(selector: str, kind: Kind) -> Callable[[Document], bool]:
     RefusedError
         400: the selector cannot be read, or names another field.
     """
+    _check_length(selector)
     known = _KNOWN.get(kind.name, _PLAIN)
     tests: list[tuple[tuple[str, ...], bool, str, str]] = []
     for part in re.split(r"(?<!\\),", selector) if selector.strip() else []:

@@ -22,6 +22,7 @@ from rune.kubernetes.recorded.settling import finish, settle
 from rune.kubernetes.recorded.world import LogKey, LogLine, World
 
 _FOLDER = Path(__file__).parent / "bases"
+MAX_LOG_CHARS = 2_000_000
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 """The alphabet of generated names."""
 
@@ -105,10 +106,21 @@ def _base_of(form: CaseForm) -> Base:
 
 
 def choose_numbers(document: Mapping[str, object], seed: int) -> CaseForm:
-    """Return the form of a case with its numbers put in."""
-    numbers: Mapping[str, tuple[int, int]] = document.get("numbers") or {}  # type: ignore[assignment]  # checked
+    """Return the form of a case with the numbers of a seed put in."""
     chance = random.Random(f"{document.get('id')}/{seed}")  # noqa: S311  # repeatable, no secret
-    chosen = {name: chance.randint(low, high) for name, (low, high) in sorted(numbers.items())}
+    return fill_numbers(document, chance.randint)
+
+
+def fill_numbers(document: Mapping[str, object], choose: Callable[[int, int], int]) -> CaseForm:
+    """Return the form of a case with numbers put in.
+
+    Parameters
+    ----------
+    choose
+        Returns one of the numbers between the lowest and the highest.
+    """
+    numbers: Mapping[str, tuple[int, int]] = document.get("numbers") or {}  # type: ignore[assignment]  # checked
+    chosen = {name: choose(low, high) for name, (low, high) in sorted(numbers.items())}
 
     def fill(text: str) -> object:
         for name, number in chosen.items():
@@ -172,11 +184,18 @@ def _write_events(builder: Builder, parts: Iterable[Content], form: CaseForm) ->
 def _write_logs(
     builder: Builder, content: Content, logs: dict[LogKey, tuple[LogLine, ...]], *, is_case: bool
 ) -> None:
+    written_chars = 0
     for key, form in content.logs.items():
         pointer = "/logs/" + key.replace("~", "~0").replace("/", "~1")
         found = len(builder.problems)
         for run in find_runs(builder, key, pointer):
             logs[run] = write_log(builder, run, form)
+            written_chars += sum(len(line.text) for line in logs[run])
+            if written_chars > MAX_LOG_CHARS:
+                builder.problems.append(
+                    CaseProblem("/logs", f"all logs have at most {MAX_LOG_CHARS} characters")
+                )
+                return
             if is_case:
                 builder.touched.add(run.pod)
         if not is_case:
@@ -189,7 +208,12 @@ def _rename_all(builder: Builder, base: Base, seed: int) -> Callable[[str], str]
     if seed == 0:
         return _keep
     chance = random.Random(f"names/{seed}")  # noqa: S311  # repeatable, no secret
-    names = {first: chance.choice((first, *others)) for first, *others in base.names}
+    taken = " ".join(f"{entity.namespace} {entity.name}" for entity in builder.objects)
+    names = {}
+    for first, *others in base.names:
+        # A name that a case gives to an object of its own is no other object's.
+        free = [each for each in others if not _whole(each).search(taken)]
+        names[first] = chance.choice((first, *free))
     for entity, document in builder.objects.items():
         if entity.kind == "ReplicaSet":
             token = dig(document, "metadata", "labels", "pod-template-hash") or ""
@@ -209,9 +233,13 @@ def _keep(text: str) -> str:
     return text
 
 
+def _whole(*names: str) -> re.Pattern[str]:
+    """Return a pattern of names that stand by themselves; of two that begin alike, the first counts."""
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, names))})(?![A-Za-z0-9])")
+
+
 def _renamer(names: Mapping[str, str]) -> Callable[[str], str]:
-    longest_first = sorted(names, key=len, reverse=True)
-    pattern = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, longest_first))})(?![A-Za-z0-9])")
+    pattern = _whole(*sorted(names, key=len, reverse=True))
     return lambda text: pattern.sub(lambda found: names[found[0]], text)
 
 
