@@ -210,7 +210,8 @@ class Agent(Protocol):
     async def stop(self, request: AgentRequest, state_json: str) -> AgentAnswer | None:  # noqa: ARG002  # few do
         """End what the state tells of, since no other turn is taken; return the best answer it has, or None.
 
-        The time or the money is over, so no model is asked. There are some seconds to end work on another server.
+        The time or the money is over, or the job is cancelled, and then the answer is not used. No model is asked.
+        There are two seconds to end work on another server.
         """
         return None  # so that it is not abstract
 

@@ -22,7 +22,8 @@ from rune.llm.protocol import OnChunk
 CALL_SECONDS = 30.0
 """Longest time of one call. A server that takes so long to accept work or to tell of it is not there."""
 
-STOP_SECONDS = 5.0
+STOP_SECONDS = 2.0
+"""Longest call that asks the server to stop; see `StepPlan.winds_down`."""
 
 FIRST_PAUSE_SECONDS = 2
 LONGEST_PAUSE_SECONDS = 15

@@ -284,10 +284,18 @@ class Engine:
         now = self._clock.now()
         if job.is_releasing:
             return await self._release(job, lease, lane_seconds)
+        step = plan.STEPS[job.step]
         forced = forced_outcome(job, now)
         if forced is not None:
+            # Once: a worker that is lost over it must not keep the job from its end.
+            if (
+                isinstance(forced, Cancelled)
+                and step.winds_down
+                and self._lane is step.lane
+                and job.attempts <= 1
+            ):
+                await self._wind_down(job, lease, lane_seconds)
             return forced
-        step = plan.STEPS[job.step]
         if step.lane is not self._lane:
             return Again(delay_seconds=0)
         try:
@@ -305,6 +313,19 @@ class Engine:
         time_limit_seconds = min(plan.time_limit_seconds_of(job.step), time_left_seconds, lane_seconds)
         context = StepContext(job, request_json, time_limit_seconds, state_json=state_json)
         return await self._run_step_of(context, lease)
+
+    async def _wind_down(self, job: Job, lease: Lease, lane_seconds: float) -> None:
+        """Let the step stop what other servers do for a job that is cancelled; how that goes decides nothing."""
+        try:
+            state_json = self._store.read_state(job)
+            if state_json is None:
+                return
+            request_json = self._store.read_request(job)
+            limit_seconds = min(plan.time_limit_seconds_of(job.step), lane_seconds)
+            context = StepContext(job, request_json, limit_seconds, state_json=state_json)
+            await self._run_step_of(context, lease)
+        except (JobNotFoundError, StoreUnavailableError, UnreadableRowError) as error:
+            log.warning("wind_down.left_out", extra={**_labels(job), "reason": error.sentence})
 
     async def _release(self, job: Job, lease: Lease, lane_seconds: float) -> Outcome:
         """Give a machine back: in either lane, after the deadline too, and without what cannot be read."""

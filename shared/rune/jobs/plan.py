@@ -42,6 +42,9 @@ class StepPlan:
         a while after the deadline, to make a result of what its state holds.
     time_limit_seconds
         Longest run; None leaves it at the lane's.
+    winds_down
+        Whether it runs once more for a job that is cancelled between its turns, to stop work that another server
+        does for it. Two seconds later it is interrupted, and the job is cancelled however that went.
     """
 
     lane: Lane
@@ -50,6 +53,7 @@ class StepPlan:
     breaks_off: bool = True
     keeps_state: bool = False
     time_limit_seconds: int | None = None
+    winds_down: bool = False
 
 
 CHECK_SECONDS = 20
@@ -91,7 +95,9 @@ STEPS = {
     StepName.JUDGE: StepPlan(
         Lane.INFERENCE, "benchmark.judge", "The answers are being judged.", keeps_state=True
     ),
-    StepName.RUN_AGENT: StepPlan(Lane.INFERENCE, "agent.ask", "The agent is at work.", keeps_state=True),
+    StepName.RUN_AGENT: StepPlan(
+        Lane.INFERENCE, "agent.ask", "The agent is at work.", keeps_state=True, winds_down=True
+    ),
     StepName.VERIFY: StepPlan(
         Lane.INFERENCE,
         "backend.list_models",
@@ -140,8 +146,12 @@ def headroom_of(step: StepName) -> timedelta:
 
 
 def lane_of(job: Job) -> Lane:
-    """Return the lane of the job's turn; a cancel is short work and may give a machine back."""
-    return Lane.MONEY if job.cancel_requested_at else STEPS[job.step].lane
+    """Return the lane of the job's turn; a cancel is short work and may give a machine back.
+
+    A step that stops work elsewhere calls a server that a caller chose, so it stays in its lane.
+    """
+    step = STEPS[job.step]
+    return Lane.MONEY if job.cancel_requested_at and not step.winds_down else step.lane
 
 
 def describe(job: Job, place: QueuePlace | None = None, hindrance: str | None = None) -> str:

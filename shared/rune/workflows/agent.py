@@ -25,7 +25,7 @@ from rune.errors import (
     StoreUnavailableError,
 )
 from rune.jobs.artifacts import artifact_key
-from rune.jobs.outcomes import Again, Done, Failed, Next, Note, Outcome
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.transitions import RETRY_DELAYS_SECONDS, failure_of, out_of_time
@@ -120,8 +120,9 @@ class AgenticAgent:
         request, settings = _request(context), self._settings(context)
         kind = find_agent(request.agent, settings)
         state = agent_state_in(context.state_json, kind)
-        if self._seconds_left(context) <= 0 and state.own_json is None:
-            return replace(out_of_time(context.job), is_final=True)
+        is_over = context.job.cancel_requested_at is not None or self._seconds_left(context) <= 0
+        if is_over and state.own_json is None:
+            return _end_without_answer(context)
         opener = self._opener(request, context, state.dialect)
         question = self._question(request, context, opener)
         work = _Work(context, kind, state, opener, question, self._files)
@@ -137,8 +138,8 @@ class AgenticAgent:
         def show_progress(chunk_count: int) -> None:
             context.progress["chunks"] = chunk_count
 
-        if question.seconds_left <= 0:
-            return await _stop(agent, work) or replace(out_of_time(context.job), is_final=True)
+        if question.seconds_left <= 0 or context.job.cancel_requested_at is not None:
+            return await _stop(agent, work) or _end_without_answer(context)
         try:
             turn = await agent.take_turn(question, state.own_json, show_progress)
         except CostCapReachedError:
@@ -202,6 +203,11 @@ class AgenticAgent:
 
 def _request(context: StepContext) -> AgenticAgentRequest:
     return read_stored(AgenticAgentRequest, context.request_json)
+
+
+def _end_without_answer(context: StepContext) -> Outcome:
+    job = context.job
+    return Cancelled() if job.cancel_requested_at is not None else replace(out_of_time(job), is_final=True)
 
 
 async def _stop(agent: Agent, work: _Work) -> Done | None:

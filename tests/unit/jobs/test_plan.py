@@ -84,6 +84,7 @@ def test_no_step_of_the_money_lane_waits_for_a_server_that_a_caller_chose() -> N
         (a_job(step=StepName.RELEASE), Lane.MONEY),
         (a_job(step=StepName.PULL), Lane.INFERENCE),
         (a_job(step=StepName.WARM_UP, cancel_requested_at=NOW), Lane.MONEY),
+        (a_job(step=StepName.RUN_AGENT, cancel_requested_at=NOW), Lane.INFERENCE),
     ],
 )
 def test_lane_of_is_the_steps_own_unless_the_job_is_to_stop(job: Job, lane: Lane) -> None:

@@ -32,7 +32,7 @@ from rune.errors import (
     ServerUnreachableError,
     UnreadableRowError,
 )
-from rune.jobs.outcomes import Again, Done, Failed, Next, Note, Outcome
+from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome
 from rune.jobs.record import Job, Kind, StepName
 from rune.jobs.step import StepContext
 from rune.jobs.transitions import out_of_time
@@ -443,6 +443,16 @@ def test_job_fails_as_others_when_its_time_is_over_and_the_agent_has_nothing(age
     assert agent.asked == []
     assert run_with(FakeModelServer(), StepName.RUN_AGENT, a_later_turn(agent, ENDED)) == over
     assert agent.stopped == ['{"calls": 1}']
+
+
+def test_work_elsewhere_is_stopped_when_the_job_is_cancelled(agent: FakeAgent) -> None:
+    cancelled = a_claimed_job(kind=Kind.AGENTIC_AGENT, cancel_requested_at=NOW)
+    begun = a_turn(agent="fake")
+    begun.job = cancelled
+
+    assert run_with(FakeModelServer(), StepName.RUN_AGENT, begun) == Cancelled()
+    assert run_with(FakeModelServer(), StepName.RUN_AGENT, a_later_turn(agent, cancelled)) == Cancelled()
+    assert (agent.stopped, len(agent.asked)) == (['{"calls": 1}'], 1)
 
 
 def test_money_that_is_over_fails_the_job_when_the_agent_has_nothing(agent: FakeAgent) -> None:
