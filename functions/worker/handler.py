@@ -108,6 +108,7 @@ engine = Engine(
         address_policy,
         _rental_dependencies() if settings.vastai.is_present else None,
         load_rental=_rental_dependencies,
+        clusters=clients.clusters(settings.tenants_path, clock) if settings.tenants_path else None,
         measuring=BenchmarkDependencies(
             records=clients.record_files(settings.bucket),
             clock=clock,

@@ -1017,6 +1017,7 @@ class RunAgenticAgentRequest(TypedDict):
     timeout_seconds: NotRequired[int]
     kubeconfig: NotRequired[str | None]
     agent: NotRequired[str]
+    cluster: NotRequired[str | None]
     max_turns: NotRequired[int]
     max_tool_calls: NotRequired[int]
     max_tokens: NotRequired[int]

@@ -91,6 +91,8 @@ _AGENT = (
     *_BACKEND,
     "agent_unknown",
     "agent_not_configured",
+    "cluster_missing",
+    "cluster_unknown",
     "bedrock_budget_exceeded",
     "output_tokens_missing",
     "price_unknown",

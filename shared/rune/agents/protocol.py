@@ -271,6 +271,11 @@ class AgentKind:
         """Whether a job must name a model server (`backend_url`)."""
         return Need.MODEL_SERVER in self.needs
 
+    @property
+    def needs_cluster(self) -> bool:
+        """Whether a job must name a cluster (`cluster`)."""
+        return Need.CLUSTER in self.needs
+
 
 def nothing_missing(_settings: TenantAgents) -> str | None:
     """Return None: an agent that needs no setting."""

@@ -313,6 +313,8 @@ class AgenticAgentRequest(Question):
     agent: str = Field(DEFAULT_AGENT, min_length=1, max_length=64)
     """Which agent, as `GET /v1/catalog/agents` lists them: `ask` puts the question to the model, `holmes`,
     `driver` and `a2a` to a server of the tenant's."""
+    cluster: str | None = Field(None, min_length=1, max_length=64)
+    """Name of a cluster of your tenant's, for an agent that reads one. Your operator adds clusters."""
     max_turns: int = Field(20, ge=1, le=100)
     """Calls of the model that an agent may make which works in turns."""
     max_tool_calls: int = Field(60, ge=1, le=1000)

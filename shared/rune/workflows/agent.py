@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from rune.agents.protocol import MAX_STATE_BYTES, Agent, AgentAnswer, AgentKind, AgentRequest, GoOn, Limits
+from rune.agents.protocol import (
+    MAX_STATE_BYTES,
+    Agent,
+    AgentAnswer,
+    AgentKind,
+    AgentRequest,
+    GoOn,
+    Limits,
+    OpenToolbox,
+)
 from rune.agents.registry import find_agent, open_agent
 from rune.clock import Clock
 from rune.contracts import (
@@ -29,8 +38,10 @@ from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outco
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
 from rune.jobs.transitions import RETRY_DELAYS_SECONDS, failure_of, out_of_time
+from rune.kubernetes.source import ClusterSource
 from rune.llm.dialects import Dialect
 from rune.llm.protocol import ModelServer
+from rune.llm.toolbox import Toolbox
 from rune.net.addresses import AddressPolicy
 from rune.tenants.document import TenantAgents
 from rune.tenants.settings import TenantSource
@@ -85,12 +96,15 @@ class AgenticAgent:
         policy: AddressPolicy,
         clock: Clock,
         files: RecordFiles | None = None,
+        *,
+        clusters: ClusterSource | None = None,
     ) -> None:
         self._backends = backends
         self._tenants = tenants
         self._policy = policy
         self._clock = clock
         self._files = files
+        self._clusters = clusters
 
     @property
     def steps(self) -> Mapping[StepName, Step]:
@@ -176,6 +190,20 @@ class AgenticAgent:
         backend = self._backends.find(context.job, request)
         return _Opener(partial(self._backends.open, backend, context), dialect)
 
+    def _open_toolbox(self, tenant: str, cluster: str | None) -> OpenToolbox | None:
+        if cluster is None:
+            return None
+
+        def open_now() -> Toolbox:
+            from rune.workflows.clusters import open_toolbox  # noqa: PLC0415  # few jobs name a cluster
+
+            settings = self._tenants.of(tenant)
+            return open_toolbox(
+                self._clusters, tenant, settings, cluster, policy=self._policy, clock=self._clock
+            )
+
+        return open_now
+
     def _question(
         self, request: AgenticAgentRequest, context: StepContext, opener: _Opener | None
     ) -> AgentRequest:
@@ -189,6 +217,8 @@ class AgenticAgent:
             open_model_server=opener,
             tenant=job.tenant,
             job_id=job.job_id,
+            cluster=request.cluster,
+            open_toolbox=self._open_toolbox(job.tenant, request.cluster),
             limits=Limits(
                 max_turns=request.max_turns,
                 max_tool_calls=request.max_tool_calls,

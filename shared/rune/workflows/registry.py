@@ -15,6 +15,7 @@ from rune.workflows.tenant_access import heeding_tenant
 if TYPE_CHECKING:
     from rune.jobs.outcomes import Outcome
     from rune.jobs.step import StepContext
+    from rune.kubernetes.source import ClusterSource
     from rune.llm.opener import OpenServer
     from rune.net.addresses import AddressPolicy
     from rune.tenants.settings import TenantSource
@@ -33,6 +34,7 @@ def make_steps(
     *,
     measuring: BenchmarkDependencies,
     load_rental: Callable[[], RentalDependencies] | None = None,
+    clusters: ClusterSource | None = None,
 ) -> Mapping[StepName, Step]:
     """Return every step by its name.
 
@@ -43,13 +45,17 @@ def make_steps(
     load_rental
         The same for jobs that were accepted while such a deployment still had its account: it is called with the
         first turn of one.
+    clusters
+        Credentials of tenants' clusters; None for a deployment that keeps none.
     """
     backends = Backends(open_server, rental.rental_store if rental else None, tenants)
 
     def load_agent() -> Mapping[StepName, Step]:
         from rune.workflows.agent import AgenticAgent  # noqa: PLC0415
 
-        return AgenticAgent(backends, tenants, policy, measuring.clock, measuring.records).steps
+        return AgenticAgent(
+            backends, tenants, policy, measuring.clock, measuring.records, clusters=clusters
+        ).steps
 
     steps = {
         **ModelServerSteps(backends).steps,

@@ -2,14 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from rune.amounts import to_micro_usd
 from rune.contracts import AgenticAgentRequest, BenchmarkRequest, Document, LlmInstanceRequest
 from rune.contracts.workloads import PROCESS_CONCURRENCY
-from rune.errors import InvalidRequestError
+from rune.errors import InvalidRequestError, quote
 from rune.jobs.record import Kind, StepName
 from rune.money.sizing import SMALLEST_MODEL, size_model
 from rune.net.addresses import AddressPolicy
@@ -133,7 +133,9 @@ def admit(
                 request, policy, renting, tenant.backends, most_concurrency, find_suite=find_suite
             )
         case AgenticAgentRequest():
-            admitted = admit_agentic_agent(request, policy, tenant.agents, tenant.backends)
+            admitted = admit_agentic_agent(
+                request, policy, tenant.agents, tenant.backends, tenant.clusters.keys()
+            )
         case LlmInstanceRequest():
             admitted = admit_llm_instance(request, policy, renting, tenant.backends)
     if request.callback_url is None:
@@ -172,20 +174,45 @@ def admit_agentic_agent(
     policy: AddressPolicy,
     agents: TenantAgents,
     backends: TenantBackends = NO_BACKENDS,
+    clusters: Collection[str] = (),
 ) -> Admitted:
-    """Return the agent's work to be done; an agent that the tenant does not have is refused by name."""
+    """Return the agent's work to be done; an agent that the tenant does not have is refused by name.
+
+    Parameters
+    ----------
+    clusters
+        Names of the tenant's clusters; what opens them is read by workers alone.
+    """
     # Imported here: agents bring an HTTP client, and most jobs are benchmarks.
     from rune.agents.registry import find_agent  # noqa: PLC0415
 
+    kind = find_agent(request.agent, agents)
+    _check_cluster(request, clusters, is_needed=kind.needs_cluster)
     server: dict[str, object] = (
         {"backend_url": check_backend(backends, request, policy, model=request.model)}
-        if find_agent(request.agent, agents).needs_model_server
+        if kind.needs_model_server
         # It has a server of its own, so this one is not used, and not kept.
         else {"backend_url": None, "backend_credential": None}
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
     warnings = (KUBECONFIG_WARNING,) if request.kubeconfig else ()
     return _admitted(Kind.AGENTIC_AGENT, request, known, backends, warnings)
+
+
+def _check_cluster(request: AgenticAgentRequest, clusters: Collection[str], *, is_needed: bool) -> None:
+    if request.cluster is None and is_needed:
+        raise InvalidRequestError(
+            f"The agent {request.agent!r} reads a cluster: name one of your tenant's in cluster.",
+            pointer="/cluster",
+            code="cluster_missing",
+        )
+    if request.cluster is not None and request.cluster not in clusters:
+        known = ", ".join(sorted(clusters)) or "none"
+        raise InvalidRequestError(
+            f"Your tenant has no cluster {quote(request.cluster)}; it has: {known}.",
+            pointer="/cluster",
+            code="cluster_unknown",
+        )
 
 
 def admit_llm_instance(

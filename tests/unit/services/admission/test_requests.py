@@ -244,6 +244,26 @@ def test_admit_refuses_an_agents_job_that_could_only_fail(
     assert words in caught.value.sentence
 
 
+def test_admit_keeps_the_name_of_a_cluster_that_the_tenant_has() -> None:
+    request = AgenticAgentRequest.model_validate({**AGENTS_REQUEST, "cluster": "prod"})
+
+    kept = admit_agentic_agent(request, LOOPBACK, TenantAgents(), clusters={"prod", "lab"}).request_json
+
+    assert AgenticAgentRequest.model_validate_json(kept).cluster == "prod"
+
+
+@pytest.mark.parametrize(
+    ("clusters", "words"), [(set(), "it has: none"), ({"prod", "lab"}, "it has: lab, prod")]
+)
+def test_admit_refuses_a_cluster_that_the_tenant_has_not(clusters: set[str], words: str) -> None:
+    request = AgenticAgentRequest.model_validate({**AGENTS_REQUEST, "cluster": "other"})
+
+    with pytest.raises(InvalidRequestError, match=words) as caught:
+        admit_agentic_agent(request, LOOPBACK, TenantAgents(), clusters=clusters)
+
+    assert (caught.value.pointer, caught.value.specific_code) == ("/cluster", "cluster_unknown")
+
+
 # An instance.
 
 
