@@ -91,7 +91,7 @@ endif
 
 .PHONY: quick
 quick: $(STAMPS)/dev ## Run what an edit most likely breaks, in under two minutes: no build, nothing slow
-	$(PYTHON) -m pytest -n auto --dist worksteal -m "not slow and not alone" tests/unit tests/functional tests/simulation
+	$(PYTHON) -m pytest -n auto --dist worksteal -m "not slow and not alone" tests/unit tests/functional tests/client tests/simulation
 
 # Slow tests repeat what quicker ones reach, and the tracer would change the times that tests marked `alone` look at.
 .PHONY: coverage

@@ -2,6 +2,7 @@
 
 from tests.mutants.of_aws import MUTANTS as OF_AWS
 from tests.mutants.of_budgets import MUTANTS as OF_BUDGETS
+from tests.mutants.of_client import MUTANTS as OF_CLIENT
 from tests.mutants.of_comparisons import MUTANTS as OF_COMPARISONS
 from tests.mutants.of_edge import MUTANTS as OF_EDGE
 from tests.mutants.of_events import MUTANTS as OF_EVENTS
@@ -28,4 +29,5 @@ MUTANTS = (
     *OF_SCHEDULES,
     *OF_WEBHOOKS,
     *OF_COMPARISONS,
+    *OF_CLIENT,
 )

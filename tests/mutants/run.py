@@ -19,7 +19,17 @@ from pathlib import Path
 from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("shared", "functions", "local", "tests", "docs", "events", "template.yaml", "pyproject.toml")
+COPIED = (
+    "shared",
+    "functions",
+    "clients",
+    "local",
+    "tests",
+    "docs",
+    "events",
+    "template.yaml",
+    "pyproject.toml",
+)
 UNUSED_PLUGINS = ("cacheprovider", "schemathesis", "xdist", "xdist.looponfail")
 """No named test needs them; loading Schemathesis takes longer than most of the tests."""
 
