@@ -133,7 +133,7 @@ def running_stack(settings: StackSettings, *, say: Say = print) -> Iterator[Stac
             settings.tenants,
             tokens.tenants,
             has_bedrock="bedrock" in simulators,
-            holmes_url=_address_of("holmes", simulators),
+            agent_urls={name: simulators[name][1] for name in AGENT_SERVERS if name in simulators},
         )
         write_documents(aws, documents)
         write_secret(aws, VASTAI_KEY_PARAMETER, vastai_key)
@@ -153,6 +153,10 @@ def running_stack(settings: StackSettings, *, say: Say = print) -> Iterator[Stac
             _wait_until_healthy(stack, f"http://127.0.0.1:{port}/healthz")
         write_state(settings.state_path, state)
         yield stack
+
+
+AGENT_SERVERS = ("holmes", "driver", "a2a")
+"""Simulators that serve the agents of the same names."""
 
 
 def _empty(folder: Path) -> Path:
@@ -179,6 +183,8 @@ def _enter_simulators(
         "bedrock": {"region": REGION},
         # What clients in the field ask for, so that it is in its modelList.
         "holmes": {"model": "llama3.1:8b"},
+        "driver": {},
+        "a2a": {},
     }
     if not settings.vastai_api_url:
         options["vastai"] = {"api-key": vastai_key}

@@ -23,7 +23,7 @@ type Document = Mapping[str, object]
 
 
 def make_documents(
-    given: str, tenants: Sequence[str], *, has_bedrock: bool, holmes_url: str | None = None
+    given: str, tenants: Sequence[str], *, has_bedrock: bool, agent_urls: Mapping[str, str] | None = None
 ) -> dict[str, Document]:
     """Return each tenant's document.
 
@@ -31,9 +31,10 @@ def make_documents(
     ----------
     given
         Documents by tenant, as JSON; empty allows each tenant the templates of clients in the field and of the
-        specification's example, and lends all of the simulated Bedrock, and the simulated HolmesGPT, to the first.
-    holmes_url
-        Address of the simulated HolmesGPT; None where there is none.
+        specification's example, and lends all of the simulated Bedrock, and the simulated agents' servers, to the
+        first.
+    agent_urls
+        Addresses of the simulated agents' servers, by the name of the agent.
 
     Raises
     ------
@@ -49,8 +50,8 @@ def make_documents(
     if has_bedrock:
         bedrock = {"regions": [REGION], "models": ["*"]}
         documents[tenants[0]] = {**documents[tenants[0]], "bedrock": bedrock}
-    if holmes_url is not None:
-        agents = {"holmes": {"base_url": holmes_url}}
+    if agent_urls:
+        agents = {name: {"base_url": url} for name, url in agent_urls.items()}
         documents[tenants[0]] = {**documents[tenants[0]], "agents": agents}
     return documents
 

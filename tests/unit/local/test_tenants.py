@@ -9,16 +9,22 @@ def test_given_documents_are_written_as_they_are() -> None:
     }
 
 
-def test_every_tenant_may_name_the_template_of_clients_and_the_first_has_bedrock_and_holmes() -> None:
+def test_every_tenant_may_name_the_template_of_clients_and_the_first_has_bedrock_and_agents() -> None:
     documents = make_documents(
-        "", ["default", "neighbour"], has_bedrock=True, holmes_url="http://127.0.0.1:5050"
+        "",
+        ["default", "neighbour"],
+        has_bedrock=True,
+        agent_urls={"holmes": "http://127.0.0.1:5050", "a2a": "http://127.0.0.1:5070"},
     )
 
     assert documents == {
         "default": {
             "templates": [*ALLOWED_TEMPLATES],
             "bedrock": {"regions": ["us-east-1"], "models": ["*"]},
-            "agents": {"holmes": {"base_url": "http://127.0.0.1:5050"}},
+            "agents": {
+                "holmes": {"base_url": "http://127.0.0.1:5050"},
+                "a2a": {"base_url": "http://127.0.0.1:5070"},
+            },
         },
         "neighbour": {"templates": [*ALLOWED_TEMPLATES]},
     }
