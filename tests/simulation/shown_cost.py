@@ -25,7 +25,8 @@ def watch_rental(world: World, before: Rental, after: Rental) -> None:
     """Look at the jobs that use a rental, once that has been written."""
     for job in world.table.jobs.values():
         if job.is_active and job.rental_id == before.rental_id:
-            stalled = max(timedelta(0), world.now - after.updated_at - COST_LAG)
+            is_left = before.holder == job.job_id != after.holder
+            stalled = max(timedelta(0), world.now - after.updated_at - COST_LAG) if is_left else timedelta(0)
             _compare(
                 world, job, _shown(world, job, before), _shown(world, job, after), after, stalled=stalled
             )

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 type RecordProperty = Callable[[str, object], None]
 
-DAY_COUNT = int(os.environ.get("RUNE_SIMULATED_DAYS", "100"))
+DAY_COUNT = int(os.environ.get("RUNE_SIMULATED_DAYS", "60"))
 DAYS_AT_ONCE = 20
 
 UNLIKELY_ENDS = {
@@ -79,7 +79,7 @@ def test_simulation_sees_a_machine_taken_for_an_ended_job_when_the_turn_is_not_c
 
 
 def test_simulation_sees_a_cost_that_is_forgotten_when_the_next_job_takes_the_machine_too_soon() -> None:
-    days = (run_contended_day(seed, unguarded=[USE_GUARD]) for seed in (3, 4, *range(30)))
+    days = (run_contended_day(seed, unguarded=[USE_GUARD]) for seed in (60, 156, 177, *range(30)))
 
     assert any("the cost that is shown" in each for world in days for each in world.violations)
 

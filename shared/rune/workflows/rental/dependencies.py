@@ -166,7 +166,7 @@ class RentalDependencies:
         attempts = self.rental_store.read_attempts(job.job_id)
         own = [each for each in attempts if each.job_id == job.job_id]
         held = rental if rental is not None and rental.holder == job.job_id else None
-        used = rental if held is not None else self._borrowed_last(job, rental)
+        used = self._borrowed_last(job, rental)
         before = borrowed_before_micro_usd(job, sum_attempts(attempts, job.job_id, now), used)
         borrowed = most_borrowed = before
         if held is not None and held.job_id != job.job_id:
@@ -179,7 +179,7 @@ class RentalDependencies:
                 of_credit = held.reserved_micro_usd - most_cost_micro_usd(held, now)
                 left = of_credit if left is None else min(left, of_credit)
             cost_cap_at = None if left is None else stop_at(held.prices, left, now)
-        total = job_cost_micro_usd(job, attempts, used, now)
+        total = job_cost_micro_usd(job, attempts, used, now, held=held)
         # What was told too much is booked nowhere.
         shared = total - (job.token_micro_usd or 0) - sum(booked_by_job_micro_usd(each, now) for each in own)
         is_booked = job.reserved_micro_usd is not None and (shared or job.shared_micro_usd is not None)
@@ -192,7 +192,7 @@ class RentalDependencies:
         )
 
     def _borrowed_last(self, job: Job, rental: Rental | None) -> Rental | None:
-        """Return the kept machine that a job used last and no longer has; None for one that has borrowed none."""
+        """Return the kept machine that a job uses, or used last by its row; None where that is its own, or none."""
         if job.rental_id is None or not has_borrowed(job):
             return None
         if rental is not None and rental.rental_id == job.rental_id:

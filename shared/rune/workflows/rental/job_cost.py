@@ -10,7 +10,9 @@ from rune.rentals.bills import cost_of_holder_micro_usd, cost_to_job_micro_usd
 from rune.rentals.record import Rental
 
 
-def job_cost_micro_usd(job: Job, attempts: tuple[Rental, ...], used: Rental | None, now: datetime) -> int:
+def job_cost_micro_usd(
+    job: Job, attempts: tuple[Rental, ...], used: Rental | None, now: datetime, *, held: Rental | None = None
+) -> int:
     """Return what a job has cost up to a moment, in millionths of a dollar: machines and tokens.
 
     It never falls: what the job's row says was told already.
@@ -20,12 +22,15 @@ def job_cost_micro_usd(job: Job, attempts: tuple[Rental, ...], used: Rental | No
     attempts
         All that the job has rented.
     used
-        The rental that it uses, or used last, its own or a borrowed one; None where it has used none.
+        The rental that it uses, or used last by its row, its own or a borrowed one; None where it has used none.
+    held
+        What it has taken since its row was written; None for nothing.
     """
     own_micro_usd, tokens = sum_attempts(attempts, job.job_id, now), job.token_micro_usd or 0
     borrowed = borrowed_before_micro_usd(job, own_micro_usd, used)
-    if used is not None and used.holder == job.job_id != used.job_id:
-        borrowed += cost_of_holder_micro_usd(used, now)
+    present = held or used
+    if present is not None and present.holder == job.job_id != present.job_id:
+        borrowed += cost_of_holder_micro_usd(present, now)
     # Two workers' clocks may be seconds apart.
     return max(own_micro_usd + borrowed + tokens, job.cost_micro_usd)
 

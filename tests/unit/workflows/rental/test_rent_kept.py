@@ -126,3 +126,16 @@ def test_rent_hands_no_kept_machine_over() -> None:
     world.run(a_renting_job(kind=Kind.LLM_INSTANCE))
 
     assert len(world.market.orders) == 1
+
+
+def test_use_of_a_lost_machine_is_charged_when_the_job_then_orders_its_own() -> None:
+    lost = a_kept_rental_of_another(state=RentalState.RELEASING, used_by=JOB_ID, used_micro_usd=90_000)
+    world = a_world(lost)
+
+    outcome = world.run(a_renting_job(rental_id=OTHER_RENTAL_ID))
+
+    assert isinstance(outcome, Next)
+    assert outcome.spending is not None
+    assert outcome.spending.rental_id == f"{JOB_ID}-1"
+    assert outcome.spending.borrowed_micro_usd == 90_000
+    assert outcome.spending.cost_micro_usd >= 90_000
