@@ -5,6 +5,7 @@ Imported by fixtures alone: moto takes a second to load.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -16,8 +17,11 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 from moto import mock_aws
-from moto.dynamodb.models import DynamoDBBackend
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 from moto.dynamodb.models.table import Table
+from moto.s3.models import s3_backends
+from moto.sqs.models import sqs_backends
 
 from rune.aws.job_store import DynamoJobStore
 from rune.aws.outbox import DynamoOutbox
@@ -33,9 +37,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
+REGION = "eu-central-1"
 TABLE = "rune-test"
 BUCKET = "rune-test"
 BUS = "rune-test"
+QUEUES = ("money", "inference", "load", "notice", "dead-letter")
 OF_CREATE_TABLE = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 
 
@@ -122,16 +128,23 @@ class Cloud:
         return [call.operation for call in self.calls]
 
     def empty(self) -> None:
-        """Delete everything and create the resources again."""
-        if TABLE in self.dynamodb.list_tables()["TableNames"]:
-            self.dynamodb.delete_table(TableName=TABLE)
-        self.dynamodb.create_table(TableName=TABLE, **table_definition())
-        for url in self.sqs.list_queues().get("QueueUrls", []):
-            self.sqs.delete_queue(QueueUrl=url)
-        for name in ("money", "inference", "load", "notice", "dead-letter"):
-            self.queue_urls[name] = self.sqs.create_queue(QueueName=name)["QueueUrl"]
-        for found in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
-            self.s3.delete_object(Bucket=BUCKET, Key=found["Key"])
+        """Take away all that is stored, and make again what is gone.
+
+        In moto's own objects: the same by calls of the clients would take half of the time of a small test.
+        """
+        table = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables.get(TABLE)
+        if table is None:
+            self.dynamodb.create_table(TableName=TABLE, **table_definition())
+        else:
+            table.items = defaultdict(dict)
+        queues = sqs_backends[DEFAULT_ACCOUNT_ID][REGION]
+        queues.queues.clear()
+        for name in QUEUES:
+            queues.create_queue(name)
+            if name not in self.queue_urls:
+                self.queue_urls[name] = self.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        bucket = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[BUCKET]
+        bucket.keys = type(bucket.keys)()
         self.calls.clear()
 
     def received(self, queue: str) -> list[str]:
@@ -233,11 +246,11 @@ def undo_by_row(patch: pytest.MonkeyPatch) -> None:
 def simulated_cloud() -> Iterator[Cloud]:
     """Give an empty cloud while the block runs."""
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
         undo_by_row(patch)
         session = boto3.session.Session()
         cloud = Cloud(session.client("dynamodb"), session.client("sqs"), session.client("s3"))
-        location = {"LocationConstraint": "eu-central-1"}
+        location = {"LocationConstraint": REGION}
         cloud.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=location)  # type: ignore[arg-type]  # dict
         make_call = BaseClient._make_api_call  # type: ignore[attr-defined]  # the stubs hide it
 

@@ -33,9 +33,12 @@ if TYPE_CHECKING:
 
 type RecordProperty = Callable[[str, object], None]
 
-EXAMPLES = int(os.environ.get("RUNE_CONFORMANCE_EXAMPLES", "60"))
+ASKED = os.environ.get("RUNE_CONFORMANCE_EXAMPLES")
+EXAMPLES = int(ASKED or 30)
 """Cases of each operation."""
-TAKEN = max(EXAMPLES, 120)
+BOUNDARIES = None if ASKED else 40
+"""Most cases of an operation from the document's limits; all where somebody asks for more examples."""
+TAKEN = max(EXAMPLES, 60)
 """Cases with bodies that are taken, where there are such: what is taken reaches further than what is refused."""
 SIGNING_KEY = "/rune/test/signing-key"
 BODIES = {
@@ -123,15 +126,15 @@ def _known_things(cloud: Cloud, conformance: Conformance) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_answer_is_as_the_document_says(conformance: Conformance, method: str, path: str) -> None:
-    assert conformance.run(method, path, examples=EXAMPLES, taken=TAKEN) == {}
+    assert conformance.run(method, path, examples=EXAMPLES, taken=TAKEN, boundaries=BOUNDARIES) == {}
 
 
-def test_cases_are_a_few_thousand_and_a_third_of_them_succeeds(
+def test_cases_are_many_and_a_third_of_them_succeeds(
     conformance: Conformance, record_property: RecordProperty
 ) -> None:
     record_property("figures", "\n".join(conformance.table("in process")))
 
     assert len(conformance.statuses) == len(OPERATIONS)
-    assert conformance.case_count >= 2000
+    assert conformance.case_count >= 1000
     assert conformance.success_ratio >= 1 / 3
     assert conformance.always_refused == []

@@ -18,9 +18,9 @@ from tests.e2e.model_server import ModelServer
 from tests.e2e.queues import Queues
 
 # Each takes 50 ms and more here; in this process there are ten times as many (tests/conformance).
-EXAMPLES = 16
-TAKEN = 32
-BOUNDARIES = 20
+EXAMPLES = 10
+TAKEN = 20
+BOUNDARIES = 12
 # The other would cancel the jobs of all tests of this tenant.
 OPERATIONS_HERE = [each for each in OPERATIONS if each != ("post", "/v1/stop")]
 type RecordProperty = Callable[[str, object], None]

@@ -28,7 +28,7 @@ type RecordProperty = Callable[[str, object], None]
 type End = tuple[Status, str | None]
 type Play = tuple[Mischief, Kind]
 
-STRIDES = {"undisturbed": stride(8), "duplicated": stride(14), "delayed": stride(14)}
+STRIDES = {"undisturbed": stride(13), "duplicated": stride(23), "delayed": stride(23)}
 """Every n-th death of a play is run, by how messages travel."""
 
 DISTURBED_STEP = 3
