@@ -17,7 +17,7 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 from moto import mock_aws
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 from moto.dynamodb.models.table import Table
 from moto.s3.models import s3_backends
