@@ -1,12 +1,12 @@
 """Which agents there are. A new agent is a file with a `KIND`, and an entry here."""
 
-from rune.agents import a2a, ask, driver, holmes
+from rune.agents import a2a, ask, driver, holmes, kubernetes
 from rune.agents.protocol import Agent, AgentKind
 from rune.errors import InvalidRequestError, quote
 from rune.net.addresses import AddressPolicy
 from rune.tenants.document import TenantAgents
 
-_KINDS = {kind.name: kind for kind in (ask.KIND, holmes.KIND, driver.KIND, a2a.KIND)}
+_KINDS = {kind.name: kind for kind in (ask.KIND, kubernetes.KIND, holmes.KIND, driver.KIND, a2a.KIND)}
 
 AGENT_NAMES = tuple(_KINDS)
 """What `find_agent` takes as name."""

@@ -312,7 +312,8 @@ class AgenticAgentRequest(Question):
 
     agent: str = Field(DEFAULT_AGENT, min_length=1, max_length=64)
     """Which agent, as `GET /v1/catalog/agents` lists them: `ask` puts the question to the model, `holmes`,
-    `driver` and `a2a` to a server of the tenant's."""
+    `driver` and `a2a` to a server of the tenant's; `kubernetes`, the default where `cluster` is named, lets the
+    model read the cluster."""
     cluster: str | None = Field(None, min_length=1, max_length=64)
     """Name of a cluster of your tenant's, for an agent that reads one. Your operator adds clusters."""
     max_turns: int = Field(20, ge=1, le=100)

@@ -111,7 +111,7 @@ REFUSED_AGENTS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
         a_refusal(
             "agent_unknown",
             "/agent",
-            "'k8sgpt' is not an agent that RUNE knows; it knows ask, holmes, driver, a2a.",
+            "'k8sgpt' is not an agent that RUNE knows; it knows ask, kubernetes, holmes, driver, a2a.",
         ),
     ),
     "an agent without its setting": (

@@ -7,6 +7,7 @@ from rune.agents.a2a import A2aAgent
 from rune.agents.ask import AskAgent
 from rune.agents.driver import DriverAgent
 from rune.agents.holmes import HINT, HolmesAgent
+from rune.agents.kubernetes import KubernetesAgent
 from rune.agents.registry import AGENT_NAMES, find_agent, open_agent
 from rune.errors import AddressRefusedError, InvalidRequestError
 from rune.net.addresses import AddressPolicy
@@ -23,7 +24,7 @@ EVERYTHING = HOLMES.model_copy(
 
 
 def test_registry_knows_its_agents() -> None:
-    assert AGENT_NAMES == ("ask", "holmes", "driver", "a2a")
+    assert AGENT_NAMES == ("ask", "kubernetes", "holmes", "driver", "a2a")
 
 
 @pytest.mark.parametrize(("name", "needs_model_server"), [("ask", True), ("holmes", False)])
@@ -42,7 +43,7 @@ def test_find_agent_refuses_by_name_and_lists_those_there_are_when_it_is_unknown
 
     assert (
         caught.value.sentence
-        == f"{name!r} is not an agent that RUNE knows; it knows ask, holmes, driver, a2a."
+        == f"{name!r} is not an agent that RUNE knows; it knows ask, kubernetes, holmes, driver, a2a."
     )
     assert (caught.value.specific_code, caught.value.pointer) == ("agent_unknown", "/agent")
 
@@ -62,7 +63,7 @@ def test_open_agent_opens_each_by_its_name() -> None:
             await agent.aclose()
         return [type(agent) for agent in agents]
 
-    assert asyncio.run(go()) == [AskAgent, HolmesAgent, DriverAgent, A2aAgent]
+    assert asyncio.run(go()) == [AskAgent, KubernetesAgent, HolmesAgent, DriverAgent, A2aAgent]
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,10 @@ class Admitted:
     backend: str | None = None
 
 
+CLUSTER_AGENT = "kubernetes"
+"""Which agent it is where a request names a cluster and no agent."""
+
+
 def admit(
     request: Request,
     tenant: TenantSettings,
@@ -186,6 +190,9 @@ def admit_agentic_agent(
     # Imported here: agents bring an HTTP client, and most jobs are benchmarks.
     from rune.agents.registry import find_agent  # noqa: PLC0415
 
+    sent = request
+    if request.cluster is not None and "agent" not in request.model_fields_set:
+        request = request.model_copy(update={"agent": CLUSTER_AGENT})
     kind = find_agent(request.agent, agents)
     _check_cluster(request, clusters, is_needed=kind.needs_cluster)
     server: dict[str, object] = (
@@ -196,7 +203,7 @@ def admit_agentic_agent(
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
     warnings = (KUBECONFIG_WARNING,) if request.kubeconfig else ()
-    return _admitted(Kind.AGENTIC_AGENT, request, known, backends, warnings)
+    return _admitted(Kind.AGENTIC_AGENT, sent, known, backends, warnings)
 
 
 def _check_cluster(request: AgenticAgentRequest, clusters: Collection[str], *, is_needed: bool) -> None:

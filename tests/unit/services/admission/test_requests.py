@@ -221,8 +221,8 @@ def test_admitted_agents_request_can_be_read_again() -> None:
 
 
 AGENT_REFUSALS: list[tuple[dict[str, object], TenantAgents, str, str, str]] = [
-    ({"agent": "k8sgpt"}, HOLMES, "/agent", "agent_unknown", "it knows ask, holmes, driver, a2a"),
-    ({"agent": "Ask"}, HOLMES, "/agent", "agent_unknown", "it knows ask, holmes, driver, a2a"),
+    ({"agent": "k8sgpt"}, HOLMES, "/agent", "agent_unknown", "it knows ask, kubernetes, holmes, driver, a2a"),
+    ({"agent": "Ask"}, HOLMES, "/agent", "agent_unknown", "it knows ask, kubernetes, holmes, driver, a2a"),
     ({"agent": "holmes"}, NO_AGENTS, "/agent", "agent_not_configured", HINT),
     ({"agent": "ask", "backend_url": None}, HOLMES, "/backend_url", "backend_url_missing", "backend_url"),
     ({"backend_url": "http://10.0.0.1:11434"}, NO_AGENTS, "/backend_url", "address_refused", ""),
@@ -245,11 +245,21 @@ def test_admit_refuses_an_agents_job_that_could_only_fail(
 
 
 def test_admit_keeps_the_name_of_a_cluster_that_the_tenant_has() -> None:
-    request = AgenticAgentRequest.model_validate({**AGENTS_REQUEST, "cluster": "prod"})
+    unnamed = {name: value for name, value in AGENTS_REQUEST.items() if name != "agent"}
+    request = AgenticAgentRequest.model_validate({**unnamed, "cluster": "prod"})
 
     kept = admit_agentic_agent(request, LOOPBACK, TenantAgents(), clusters={"prod", "lab"}).request_json
 
-    assert AgenticAgentRequest.model_validate_json(kept).cluster == "prod"
+    stored = AgenticAgentRequest.model_validate_json(kept)
+    assert (stored.cluster, stored.agent) == ("prod", "kubernetes")
+
+
+def test_admit_keeps_the_agent_that_was_named_beside_a_cluster() -> None:
+    request = AgenticAgentRequest.model_validate({**AGENTS_REQUEST, "cluster": "prod", "agent": "ask"})
+
+    kept = admit_agentic_agent(request, LOOPBACK, TenantAgents(), clusters={"prod"}).request_json
+
+    assert AgenticAgentRequest.model_validate_json(kept).agent == "ask"
 
 
 @pytest.mark.parametrize(
