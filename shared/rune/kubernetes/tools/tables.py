@@ -65,13 +65,20 @@ def has_problem(cells: Mapping[str, str]) -> bool:
         return True
     if status in _DONE:
         return False
+    return _is_incomplete(cells) or any("<unknown>" in cell or cell == "False" for cell in cells.values())
+
+
+def _is_incomplete(cells: Mapping[str, str]) -> bool:
+    """Return whether fewer are ready, done or new than are wanted."""
     for name in ("ready", "completions"):
         if (ratio := _RATIO.fullmatch(cells.get(name, ""))) and int(ratio[1]) < int(ratio[2]):
             return True
-    desired = cells.get("desired", "")
-    if desired.isdigit() and any(cells.get(name, desired) != desired for name in ("ready", "up-to-date")):
+    # Of a Deployment whose rollout stands still: the old pods are ready, and the new ones are too few.
+    new, ratio = cells.get("up-to-date", ""), _RATIO.fullmatch(cells.get("ready", ""))
+    if ratio and new.isdigit() and int(new) < int(ratio[2]):
         return True
-    return any("<unknown>" in cell or cell == "False" for cell in cells.values())
+    desired = cells.get("desired", "")
+    return desired.isdigit() and any(cells.get(name, desired) != desired for name in ("ready", "up-to-date"))
 
 
 def _restarts(cells: Mapping[str, str]) -> int:
