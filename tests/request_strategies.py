@@ -248,3 +248,23 @@ webhook_revisions: st.SearchStrategy[Body] = _optional(
     status=st.none() | st.sampled_from(("enabled", "disabled")),
 )
 secret_rotations: st.SearchStrategy[Body] = _optional(overlap_seconds=st.integers(0, 86_400))
+
+suites = st.fixed_dictionaries(
+    {
+        "cases": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "id": st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True),
+                    "base": st.just("shop-3-nodes"),
+                    "now": st.just("2026-11-29T14:21:00Z"),
+                    "ask": st.text("abc ?", min_size=1, max_size=20),
+                    "expect": st.sampled_from([{"status": "healthy"}, {"status": "undetermined"}]),
+                }
+            ),
+            min_size=1,
+            max_size=2,
+            unique_by=lambda case: str(case["id"]),
+        )
+    }
+)
+"""Suites of cases in which nothing is wrong."""

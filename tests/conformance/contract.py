@@ -267,6 +267,7 @@ class Conformance:
                 "rental_id": self.rental_id,
                 "schedule_id": self.schedule_id,
                 "webhook_id": self.webhook_id,
+                "name": BASELINE,
             }
             named = {name: value for name, value in known.items() if f"{{{name}}}" in operation.path}
             case = operation.Case(path_parameters=named, body=body, media_type="application/json")
@@ -351,7 +352,8 @@ class Conformance:
             case.path_parameters["name"] = BASELINE
             for name in ("If-Match", "If-None-Match"):
                 case.headers.pop(name, None)
-            if isinstance(case.body, dict) and self.benchmark_ids:
+            is_baseline = case.operation.path.startswith("/v1/baselines")
+            if isinstance(case.body, dict) and self.benchmark_ids and is_baseline:
                 case.body = {"job_id": self.benchmark_ids[0]}
 
 

@@ -50,6 +50,7 @@ BODIES = {
     "/v1/rentals/{rental_id}/extend": request_strategies.extensions,
     "/v1/jobs/{job_id}/links": request_strategies.links,
     "/v1/benchmarks/{job_id}/links": request_strategies.page_links,
+    "/v1/suites/{name}": request_strategies.suites,
     "/v1/schedules": request_strategies.schedules,
     "/v1/schedules/{schedule_id}": request_strategies.schedule_changes,
     "/v1/webhooks": request_strategies.webhooks,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, override
 from urllib.parse import urlsplit
 
@@ -34,6 +36,7 @@ from rune.llm.protocol import (
     Stamps,
     TokenCounts,
     TokenCountSource,
+    ToolCall,
     WarmUp,
     WarmUpRequest,
 )
@@ -138,9 +141,10 @@ class SimulatedServer(ModelServer):
             raise StreamTruncatedError("The answer broke off.")
         stamps = Stamps(0, 1, 2, 10_000_000, 10_000_000, 100_000_000, 101_000_000)
         tokens = TokenCounts(5, 7, None, None, TokenCountSource.SERVER)
-        return Generation(
+        answer = Generation(
             "Simulated.", "", FinishReason.STOP, tokens, stamps, (10_000_000, 100_000_000), ServerTimings()
         )
+        return _calling(request, answer) if request.tools else answer
 
     @override
     async def aclose(self) -> None:
@@ -162,6 +166,19 @@ class SimulatedServer(ModelServer):
     def _fail_by_chance(self) -> None:
         if self._world.random.random() < self._world.odds.overload:
             raise ServerOverloadedError("Come later.", retry_after_seconds=30)
+
+
+def _calling(request: ChatRequest, answer: Generation) -> Generation:
+    """Return the answer of one who investigates: it looks once, and finds all well."""
+    # The overview reads many lists beside each other, in an event loop, which there is none of here.
+    name, arguments = "list_resources", '{"kind": "pods", "namespace": "*"}'
+    if any(message.tool_call_id for message in request.messages):
+        name, arguments = (
+            "report_findings",
+            '{"status": "healthy", "summary": "All is well.", "findings": []}',
+        )
+    call = ToolCall("c1", name, json.loads(arguments), arguments)
+    return replace(answer, text="", finish_reason=FinishReason.TOOL_CALLS, tool_calls=(call,))
 
 
 class SilentServer(SimulatedServer):

@@ -177,6 +177,32 @@ def test_agent_that_asks_often_is_counted_at_the_tokens_it_may_take(monkeypatch:
         check_bedrock_budget(with_address, allowing(10_000 + WARM_UP_TOKENS - 1))
 
 
+def test_suite_on_bedrock_is_counted_at_the_tokens_that_all_runs_may_take() -> None:
+    suite = {
+        **ON_BEDROCK,
+        "question": "s",
+        "suite": "s",
+        "cases": ["a", "b"],
+        "runs": 3,
+        "max_turns": 4,
+        "max_tokens": 50_000,
+    }
+    could_take = WARM_UP_TOKENS + 2 * 3 * 50_000
+
+    check(could_take, **suite)
+    with pytest.raises(InvalidRequestError, match=f"could take {could_take:,} tokens") as raised:
+        check(could_take - 1, **suite)
+
+    assert (raised.value.pointer, raised.value.specific_code) == ("/suite", "bedrock_budget_exceeded")
+    money = check_bedrock_budget(
+        BenchmarkRequest.model_validate(a_benchmark_request(**suite)), allowing(could_take)
+    )
+    # One dollar a million tokens in, and two out: each run has five answers at most, one for a bound.
+    answers = 5 * TURN_ANSWER_TOKENS
+    assert money is not None
+    assert money.most_micro_usd >= 6 * (50_000 - answers + 2 * answers)
+
+
 def test_every_kind_of_job_passes_the_budget() -> None:
     """An instance asks no model; the other two are refused under a budget of one token."""
     benchmark, agent = BenchmarkRequest.model_validate(ASKED), AgenticAgentRequest.model_validate(ASKED)
