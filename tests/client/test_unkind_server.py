@@ -115,3 +115,10 @@ def test_date_of_retry_after_counts_by_the_servers_clock() -> None:
         rune.job(JOB_ID)
 
     assert [round(pause) in {30, 31} for pause in pauses] == [True]
+
+
+def test_job_that_has_ended_is_told_although_no_time_is_left() -> None:
+    ended = answers({"job_id": JOB_ID, "status": "succeeded"})
+
+    with an_unkind_server(ended) as server, a_quick_client(server.url) as rune:
+        assert rune.wait(JOB_ID, timeout_seconds=0)["status"] == "succeeded"

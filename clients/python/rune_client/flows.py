@@ -34,6 +34,9 @@ _PASSING = (NetworkError, RateLimitedError, ServerError)
 
 _SHORTEST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
+_LAST_LOOK_SECONDS = 5.0
+"""For a look at a job that begins when the time to wait is over, or almost."""
+
 _POLL_SECONDS = 2.0
 """Between two looks at a job where RUNE does not say when the next one is worth it."""
 
@@ -219,8 +222,10 @@ def _look_in_time(
     watch: _Watch, policy: Policy, ends_at: float | None, timeout_seconds: float | None
 ) -> Flow[Polled]:
     """Look at a job; an outage that lasts until the time is over is the end of the wait."""
+    # A look takes its time also where none is left: else a job that has ended would be told as one that goes on.
+    looks_until = None if ends_at is None else max(ends_at, policy.clock() + _LAST_LOOK_SECONDS)
     try:
-        return (yield from _look(watch, policy, ends_at))
+        return (yield from _look(watch, policy, looks_until))
     except NetworkError:
         if ends_at is None or timeout_seconds is None or policy.clock() < ends_at:
             raise

@@ -61,7 +61,13 @@ def make_server(
     clock
         Seconds that only rise.
     """
-    server: MCPServer[Any] = MCPServer("rune", instructions=INSTRUCTIONS, version=__version__)
+    server: MCPServer[Any] = MCPServer(
+        "rune",
+        instructions=INSTRUCTIONS,
+        version=__version__,
+        # Else each request stands in the log of the agent's host.
+        log_level="WARNING",
+    )
     tools = _Tools(client, Plans(limit_usd, clock))
     for tool in (
         *(tools.list_jobs, tools.get_job, tools.wait_for_job, tools.get_job_events, tools.get_receipt),
