@@ -28,6 +28,20 @@ class Answer:
     members: Mapping[str, object]
 
 
+class Secret:
+    """A key or token, which a server or a proxy before it may echo; None for none."""
+
+    def __init__(self, text: str | None) -> None:
+        # As it is, and as JSON escapes it.
+        self._forms = {text.encode(), json.dumps(text)[1:-1].encode()} if text else set()
+
+    def taken_out_of(self, body: bytes) -> bytes:
+        """Return the body without it."""
+        for form in self._forms:
+            body = body.replace(form, b"***")
+        return body
+
+
 class AgentServer:
     """A server at the address of an operator's setting.
 
@@ -47,8 +61,7 @@ class AgentServer:
         self._connection = connection
         self._name = name
         self._headers = headers
-        # As it is, and as JSON escapes it.
-        self._secrets = {secret.encode(), json.dumps(secret)[1:-1].encode()} if secret else set()
+        self._secret = Secret(secret)
 
     @classmethod
     def open(
@@ -109,7 +122,7 @@ class AgentServer:
             while (received := await reader.read()) is not None:
                 whole += received.data
         try:
-            value = parse_json(self._without_secrets(bytes(whole)))
+            value = parse_json(self._secret.taken_out_of(bytes(whole)))
         except ValueError as error:
             raise BadResponseError(f"{self._name} answered with something other than JSON.") from error
         if not isinstance(value, dict):
@@ -121,15 +134,9 @@ class AgentServer:
         await self._connection.aclose()
 
     async def _failure(self, reply: Reply) -> Exception:
-        body = self._without_secrets(await reply.body_head())
+        body = self._secret.taken_out_of(await reply.body_head())
         if reply.status in _ACCESS:
             return ServerAccessError(f"{self._name} refused the token of this tenant.")
         if reply.status in {404, 405}:
             return RequestRejectedError(f"{self._name} does not know the path: is base_url right?")
         return describe_failure(reply.status, body, FailureContext(None, reply.retry_after_seconds))
-
-    def _without_secrets(self, body: bytes) -> bytes:
-        """Return the body without the token, which a server or a proxy may echo."""
-        for secret in self._secrets:
-            body = body.replace(secret, b"***")
-        return body

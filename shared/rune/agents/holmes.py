@@ -6,7 +6,6 @@ as a stream, which tells of each model call and tool; within one of them it is s
 must allow for that. Servers that know no streams answer whole.
 """
 
-import json
 import math
 import re
 import time
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import override
 
+from rune.agents.agent_server import Secret
 from rune.agents.protocol import Agent, AgentAnswer, AgentKind, AgentRequest, AgentTokens, Need
 from rune.errors import (
     BadResponseError,
@@ -72,8 +72,7 @@ class HolmesAgent(Agent):
 
     def __init__(self, connection: ServerConnection, api_key: str | None = None) -> None:
         self._connection = connection
-        # As it is, and as JSON escapes it.
-        self._secrets = {api_key.encode(), json.dumps(api_key)[1:-1].encode()} if api_key else set()
+        self._secret = Secret(api_key)
 
     @classmethod
     def open(cls, settings: HolmesSettings, policy: AddressPolicy) -> "HolmesAgent":
@@ -143,7 +142,7 @@ class HolmesAgent(Agent):
                 total_timeout_seconds=max(0.001, ends_s - time.monotonic()),
             ) as reply:
                 if reply.status == _UNPROCESSABLE and "stream" in body:
-                    said = self._without_secrets(await reply.body_head())
+                    said = self._secret.taken_out_of(await reply.body_head())
                     if b"stream" not in said:
                         raise _failure(reply.status, said, FailureContext(request.model))
                     # An old server that takes no unknown fields; it has not begun.
@@ -171,7 +170,7 @@ class HolmesAgent(Agent):
                 waits_for_approval |= frame.name == "approval_required"
                 if not frame.is_error and frame.name not in _READ_EVENTS:
                     continue
-                event = replace(frame, data=self._without_secrets(frame.data)).parse()
+                event = replace(frame, data=self._secret.taken_out_of(frame.data)).parse()
                 if frame.name == "ai_answer_end":
                     return {**event, "tool_calls": tool_calls}
                 if frame.is_error:
@@ -211,25 +210,19 @@ class HolmesAgent(Agent):
 
     async def _read_object(self, reply: Reply, *, model: str | None = None) -> Mapping[str, object]:
         if reply.status != _OK:
-            body = self._without_secrets(await reply.body_head())
+            body = self._secret.taken_out_of(await reply.body_head())
             raise _failure(reply.status, body, FailureContext(model, reply.retry_after_seconds))
         reader = reply.reader(max_bytes=MAX_ANSWER_BYTES)
         whole = bytearray()
         while (received := await reader.read()) is not None:
             whole += received.data
         try:
-            value = parse_json(self._without_secrets(bytes(whole)))
+            value = parse_json(self._secret.taken_out_of(bytes(whole)))
         except ValueError as error:
             raise BadResponseError("HolmesGPT answered with something other than JSON.") from error
         if not isinstance(value, dict):
             raise BadResponseError("HolmesGPT answered with JSON that is not an object.")
         return value
-
-    def _without_secrets(self, body: bytes) -> bytes:
-        """Return the body without the key, which a server or a proxy may echo."""
-        for secret in self._secrets:
-            body = body.replace(secret, b"***")
-        return body
 
 
 def _missing_setting(settings: TenantAgents) -> str | None:

@@ -359,3 +359,13 @@ def test_remote_task_is_read_back_and_that_of_another_kind_is_not_understood() -
     for text in ("{", "[]", "{}", '{"id": 7}'):
         with pytest.raises(RuneError, match="does not understand"):
             RemoteTask.from_json(text)
+
+
+def test_token_that_a_server_repeats_is_shown_to_nobody(host: Host) -> None:
+    state, work = with_driver(host)
+    state.faults.add(DriverFault(kind=DriverFaultKind.ACTION_FAILS, text=f"wrong token {TOKEN}"))
+
+    with pytest.raises(RequestRejectedError) as caught:
+        work.finish()
+
+    assert caught.value.sentence == "The driver failed. It said: wrong token ***"
