@@ -32,6 +32,7 @@ from local.tenants import (
     TENANTS_PATH,
     VASTAI_KEY_PARAMETER,
     make_documents,
+    write_cluster,
     write_documents,
     write_secret,
 )
@@ -45,9 +46,10 @@ MARKET_COMMAND = (
 )
 """Shows the simulated market with Vast.ai's own client, which keeps its files in that home."""
 
+_KUBECONFIG = "cluster.json"
 _SHOWN_TOKEN_CHARS = 6
 _SIMULATOR_LIMIT_SECONDS = 30.0
-_LISTENING = re.compile(r"listening on (http://\S+)")
+_LISTENING = re.compile(r"listening on (https?://\S+)")
 # Output names in the template by the short names that people see.
 _FUNCTIONS = {
     "api": "Api",
@@ -134,8 +136,11 @@ def running_stack(settings: StackSettings, *, say: Say = print) -> Iterator[Stac
             tokens.tenants,
             has_bedrock="bedrock" in simulators,
             agent_urls={name: simulators[name][1] for name in AGENT_SERVERS if name in simulators},
+            has_cluster="kubernetes" in simulators,
         )
         write_documents(aws, documents)
+        if "kubernetes" in simulators:
+            write_cluster(aws, tokens.tenants[0], (run_folder / _KUBECONFIG).read_text())
         write_secret(aws, VASTAI_KEY_PARAMETER, vastai_key)
         write_secret(aws, SIGNING_KEY_PARAMETER, secrets.token_urlsafe(32))
         with _timed(say, "deployed"):
@@ -185,6 +190,7 @@ def _enter_simulators(
         "holmes": {"model": "llama3.1:8b"},
         "driver": {},
         "a2a": {},
+        "kubernetes": {"kubeconfig": str(run_folder / _KUBECONFIG)},
     }
     if not settings.vastai_api_url:
         options["vastai"] = {"api-key": vastai_key}
@@ -207,7 +213,8 @@ def _start_simulator(
     process = start_guarded(
         name,
         [sys.executable, "-m", f"local.simulators.{name}", *spell_options({"port": "0", **options})],
-        environment={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # The simulated cluster is made of what `rune` has.
+        environment={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT / "shared")},
         folder=ROOT,
         log_path=run_folder / f"{name}.log",
     )

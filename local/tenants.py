@@ -18,12 +18,20 @@ EXAMPLE_TEMPLATE = "..."
 
 ALLOWED_TEMPLATES = (FIELD_TEMPLATE, EXAMPLE_TEMPLATE)
 
+CLUSTER = "demo"
+"""The simulated cluster's name in requests."""
+
 type Document = Mapping[str, object]
 """A tenant's settings, in the form of docs/tenants.md."""
 
 
 def make_documents(
-    given: str, tenants: Sequence[str], *, has_bedrock: bool, agent_urls: Mapping[str, str] | None = None
+    given: str,
+    tenants: Sequence[str],
+    *,
+    has_bedrock: bool,
+    agent_urls: Mapping[str, str] | None = None,
+    has_cluster: bool = False,
 ) -> dict[str, Document]:
     """Return each tenant's document.
 
@@ -31,10 +39,12 @@ def make_documents(
     ----------
     given
         Documents by tenant, as JSON; empty allows each tenant the templates of clients in the field and of the
-        specification's example, and lends all of the simulated Bedrock, and the simulated agents' servers, to the
-        first.
+        specification's example, and lends all of the simulated Bedrock, the simulated agents' servers and the
+        simulated cluster to the first.
     agent_urls
         Addresses of the simulated agents' servers, by the name of the agent.
+    has_cluster
+        Whether the simulated cluster is there; its credentials are written by `write_cluster`.
 
     Raises
     ------
@@ -53,6 +63,8 @@ def make_documents(
     if agent_urls:
         agents = {name: {"base_url": url} for name, url in agent_urls.items()}
         documents[tenants[0]] = {**documents[tenants[0]], "agents": agents}
+    if has_cluster:
+        documents[tenants[0]] = {**documents[tenants[0]], "clusters": {CLUSTER: {}}}
     return documents
 
 
@@ -60,6 +72,11 @@ def write_documents(aws: AwsSession, documents: Mapping[str, Document]) -> None:
     """Write the documents where the functions read them."""
     for tenant, document in documents.items():
         write_secret(aws, f"{TENANTS_PATH}/{tenant}", json.dumps(document))
+
+
+def write_cluster(aws: AwsSession, tenant: str, kubeconfig: str) -> None:
+    """Write a cluster's credentials where the workers read them."""
+    write_secret(aws, f"{TENANTS_PATH}/{tenant}/clusters/{CLUSTER}", kubeconfig)
 
 
 def read_document(aws: AwsSession, tenant: str) -> dict[str, object]:

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +92,13 @@ def _listen(port: int, tls: TlsFiles | None) -> tuple[socket.socket, str]:
     return listener, f"{'https' if tls else 'http'}://{HOST}:{listener.getsockname()[1]}"
 
 
-def serve(app: ASGIApp, *, port: int, tls: TlsFiles | None = None) -> None:
+def serve(
+    app: ASGIApp,
+    *,
+    port: int,
+    tls: TlsFiles | None = None,
+    on_listening: Callable[[str], None] = lambda _address: None,
+) -> None:
     """Serve `app` until SIGTERM or SIGINT, after one line on stdout with the address.
 
     Parameters
@@ -101,6 +107,8 @@ def serve(app: ASGIApp, *, port: int, tls: TlsFiles | None = None) -> None:
         0 takes any free port.
     tls
         For https.
+    on_listening
+        Called with the address, before the line.
 
     Raises
     ------
@@ -108,6 +116,7 @@ def serve(app: ASGIApp, *, port: int, tls: TlsFiles | None = None) -> None:
         The port is taken.
     """
     listener, address = _listen(port, tls)
+    on_listening(address)
     print(f"listening on {address}", flush=True)
     _create_server(app, tls).run(sockets=[listener])
 

@@ -10,7 +10,7 @@ from local.simulators.kubernetes.app import create_app
 from local.simulators.kubernetes.certificates import Authority
 from local.simulators.kubernetes.kubeconfig import write_kubeconfig
 from local.simulators.kubernetes.state import READER_TOKEN, ClusterSettings, SimulatedCluster
-from local.simulators.serving import HOST, serve
+from local.simulators.serving import serve
 
 DEFAULT_PORT = 6443
 """kubeadm's own."""
@@ -42,13 +42,16 @@ def main() -> None:
     """Serve what the command line asks for."""
     settings, chosen = parse_settings()
     authority = Authority.make(is_plain=chosen.plain_ca)
-    if chosen.kubeconfig is not None:
-        address = f"https://{HOST}:{chosen.port}{settings.prefix}"
-        chosen.kubeconfig.touch(mode=0o600)
-        chosen.kubeconfig.write_text(write_kubeconfig(address, authority.pem, token=READER_TOKEN))
+
+    def tell(address: str) -> None:
+        if chosen.kubeconfig is not None:
+            chosen.kubeconfig.touch(mode=0o600)
+            text = write_kubeconfig(f"{address}{settings.prefix}", authority.pem, token=READER_TOKEN)
+            chosen.kubeconfig.write_text(text)
+
     with tempfile.TemporaryDirectory(prefix="rune-cluster-") as folder:
         files = authority.write_server(Path(folder))
-        serve(create_app(SimulatedCluster(settings)), port=chosen.port, tls=files)
+        serve(create_app(SimulatedCluster(settings)), port=chosen.port, tls=files, on_listening=tell)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 import json
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -12,9 +15,11 @@ from local.simulators.kubernetes.__main__ import parse_settings
 from local.simulators.kubernetes.kubeconfig import write_kubeconfig
 from local.simulators.kubernetes.state import ADMIN_TOKEN, READER_TOKEN, SHOP_TOKEN, SimulatedCluster
 from local.simulators.serving import running_server
+from rune.kubernetes.kubeconfig import read_cluster
 from rune.kubernetes.recorded.readers import RUNE_READER
 from tests.functional.simulators.cluster_hosting import HostedCluster
 
+ROOT = Path(__file__).parents[3]
 PODS = "/api/v1/namespaces/shop/pods"
 
 
@@ -226,7 +231,32 @@ def test_kubeconfig_has_everything_in_it() -> None:
         "server": "https://127.0.0.1:1",
         "certificate-authority-data": "Y2E=",
     }
+    assert document["contexts"][0]["context"]["namespace"] == "shop"
     assert document["users"][0]["user"] == {
         "client-certificate-data": "Y2VydGlmaWNhdGU=",
         "client-key-data": "a2V5",
     }
+
+
+def test_kubeconfig_of_the_local_stack_is_taken_by_rune() -> None:
+    authority = Authority.make()
+    text = write_kubeconfig("https://127.0.0.1:6443", authority.pem, token=READER_TOKEN)
+
+    credentials = read_cluster(text, datetime(2026, 11, 30, tzinfo=UTC))
+
+    assert credentials.server == "https://127.0.0.1:6443"
+
+
+def test_process_tells_its_address_and_writes_a_kubeconfig_for_it(tmp_path: Path) -> None:
+    written = tmp_path / "cluster.json"
+    command = [sys.executable, "-m", "local.simulators.kubernetes", "--port=0", f"--kubeconfig={written}"]
+    with subprocess.Popen(  # noqa: S603  # our own code
+        command, cwd=ROOT, env={"PYTHONPATH": f"{ROOT}/shared"}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().removeprefix("listening on ").strip()
+        process.terminate()
+
+    assert json.loads(written.read_text())["clusters"][0]["cluster"]["server"] == address
+    assert address.startswith("https://127.0.0.1:")
+    assert written.stat().st_mode & 0o077 == 0

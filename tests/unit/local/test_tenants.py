@@ -9,12 +9,13 @@ def test_given_documents_are_written_as_they_are() -> None:
     }
 
 
-def test_every_tenant_may_name_the_template_of_clients_and_the_first_has_bedrock_and_agents() -> None:
+def test_every_tenant_may_name_the_template_of_clients_and_the_first_has_what_is_simulated() -> None:
     documents = make_documents(
         "",
         ["default", "neighbour"],
         has_bedrock=True,
         agent_urls={"holmes": "http://127.0.0.1:5050", "a2a": "http://127.0.0.1:5070"},
+        has_cluster=True,
     )
 
     assert documents == {
@@ -25,6 +26,7 @@ def test_every_tenant_may_name_the_template_of_clients_and_the_first_has_bedrock
                 "holmes": {"base_url": "http://127.0.0.1:5050"},
                 "a2a": {"base_url": "http://127.0.0.1:5070"},
             },
+            "clusters": {"demo": {}},
         },
         "neighbour": {"templates": [*ALLOWED_TEMPLATES]},
     }
