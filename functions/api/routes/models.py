@@ -21,9 +21,12 @@ from rune.llm.protocol import ModelServer
 from rune.money.catalog import CATALOG_ROWS, CatalogRow
 from rune.services.catalog_prices import SeenPrice, find_cheapest
 from rune.tenants.backends import api_key_for, check_backend
+from rune.tenants.settings import TenantSettings
 
 LONGEST_WAIT_SECONDS = 10
 """Less than the function's own 25 s (template.yaml), so that the caller gets an error with its reason."""
+
+NO_CLUSTER_HINT = "No cluster is set up for this tenant: the operator adds one (`rune_admin cluster put`)."
 
 _STEP_USD = Decimal("0.0001")
 
@@ -66,10 +69,8 @@ async def list_agents(request: Request) -> AgentCatalog:
     # Imported here, with its HTTP client: the other routes do without.
     from rune.agents.registry import all_agents  # noqa: PLC0415
 
-    settings = tenant_settings_of(request).agents
-    return AgentCatalog(
-        agents=[_describe_agent(kind, kind.missing_setting(settings)) for kind in all_agents()]
-    )
+    settings = tenant_settings_of(request)
+    return AgentCatalog(agents=[_describe_agent(kind, _missing_of(kind, settings)) for kind in all_agents()])
 
 
 @router.get("/v1/llm/models", responses=responses(502))
@@ -147,6 +148,12 @@ def _describe_price(seen: SeenPrice) -> SeenPriceDocument:
         gpu_count=seen.offer.gpu_count,
         as_of=seen.as_of,
     )
+
+
+def _missing_of(kind: AgentKind, settings: TenantSettings) -> str | None:
+    if kind.needs_cluster and not settings.clusters:
+        return NO_CLUSTER_HINT
+    return kind.missing_setting(settings.agents)
 
 
 def _describe_agent(kind: AgentKind, hint: str | None) -> CatalogAgent:

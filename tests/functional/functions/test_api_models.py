@@ -146,6 +146,9 @@ def test_agents_are_listed_with_what_they_need_and_a_hint_where_the_tenant_lacks
     }
     holmes = agents["holmes"]
     assert (holmes["needs"], holmes["is_available"], holmes["hint"]) == (["setting"], False, HINT)
+    kubernetes = agents["kubernetes"]
+    assert (kubernetes["needs"], kubernetes["is_available"]) == (["model_server", "cluster"], False)
+    assert "No cluster is set up" in kubernetes["hint"]
     assert [name for name, agent in agents.items() if agent["is_default"]] == ["ask"]
 
 

@@ -225,6 +225,8 @@ AGENT_REFUSALS: list[tuple[dict[str, object], TenantAgents, str, str, str]] = [
     ({"agent": "Ask"}, HOLMES, "/agent", "agent_unknown", "it knows ask, kubernetes, holmes, driver, a2a"),
     ({"agent": "holmes"}, NO_AGENTS, "/agent", "agent_not_configured", HINT),
     ({"agent": "ask", "backend_url": None}, HOLMES, "/backend_url", "backend_url_missing", "backend_url"),
+    ({"agent": "kubernetes"}, NO_AGENTS, "/cluster", "cluster_missing", "name one of your tenant's"),
+    ({"agent": "kubernetes", "cluster": "x"}, NO_AGENTS, "/cluster", "cluster_unknown", "it has: none"),
     ({"backend_url": "http://10.0.0.1:11434"}, NO_AGENTS, "/backend_url", "address_refused", ""),
     ({"backend_url": "ftp://127.0.0.1"}, NO_AGENTS, "/backend_url", "address_refused", ""),
     # The agent comes first: what else is wrong may depend on it.
