@@ -521,6 +521,11 @@ RARE_IN_API = {
     "rune.services.rentals",
     "rune.jobs.baselines",
     "rune.services.baselines",
+    "api.routes.suites",
+    "rune.contracts.diagnoses",
+    "rune.jobs.suites",
+    "rune.kubernetes.recorded",
+    "rune.services.suites",
     "rune.services.schedules",
     "rune.services.usage",
     "rune.rentals.record",
@@ -547,6 +552,7 @@ RARE_IN_WORKER = {
     "rune.workflows.agent",
     "rune.workflows.benchmark.judge",
     "rune.workflows.benchmark.measure",
+    "rune.workflows.benchmark.suite",
     "rune.workflows.rental",
 }
 """What a turn of one step does not share with those of others, and what renting needs without an account."""
