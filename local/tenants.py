@@ -21,6 +21,9 @@ ALLOWED_TEMPLATES = (FIELD_TEMPLATE, EXAMPLE_TEMPLATE)
 CLUSTER = "demo"
 """The simulated cluster's name in requests."""
 
+PRICE_OF_INVESTIGATORS = {"input_usd_per_million_tokens": 0.25, "output_usd_per_million_tokens": 1.25}
+"""Of the simulated Bedrock's scripted models, which no price list has: as Claude 3 Haiku."""
+
 type Document = Mapping[str, object]
 """A tenant's settings, in the form of docs/tenants.md."""
 
@@ -58,7 +61,7 @@ def make_documents(
         return read
     documents: dict[str, Document] = {tenant: {"templates": [*ALLOWED_TEMPLATES]} for tenant in tenants}
     if has_bedrock:
-        bedrock = {"regions": [REGION], "models": ["*"]}
+        bedrock = {"regions": [REGION], "models": ["*"], "prices": {"rune.*": PRICE_OF_INVESTIGATORS}}
         documents[tenants[0]] = {**documents[tenants[0]], "bedrock": bedrock}
     if agent_urls:
         agents = {name: {"base_url": url} for name, url in agent_urls.items()}

@@ -1,6 +1,6 @@
 import pytest
 
-from local.tenants import ALLOWED_TEMPLATES, make_documents
+from local.tenants import ALLOWED_TEMPLATES, PRICE_OF_INVESTIGATORS, make_documents
 
 
 def test_given_documents_are_written_as_they_are() -> None:
@@ -21,7 +21,11 @@ def test_every_tenant_may_name_the_template_of_clients_and_the_first_has_what_is
     assert documents == {
         "default": {
             "templates": [*ALLOWED_TEMPLATES],
-            "bedrock": {"regions": ["us-east-1"], "models": ["*"]},
+            "bedrock": {
+                "regions": ["us-east-1"],
+                "models": ["*"],
+                "prices": {"rune.*": PRICE_OF_INVESTIGATORS},
+            },
             "agents": {
                 "holmes": {"base_url": "http://127.0.0.1:5050"},
                 "a2a": {"base_url": "http://127.0.0.1:5070"},
