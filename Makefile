@@ -36,7 +36,7 @@ help: ## Show this list
 		/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(STAMPS)/dev $(STAMPS)/emulator .venv/bin/rune build ## Start the stack, run one benchmark job, show the result (BACKEND_URL=… MODEL=… BACKEND_TYPE=… WORKLOAD=1)
+demo: $(STAMPS)/dev $(STAMPS)/emulator .venv/bin/rune build ## Start the stack, run one benchmark job, show the result (BACKEND_URL=… MODEL=… BACKEND_TYPE=… WORKLOAD=1 AGENT=kubernetes)
 	PYTHONPATH=clients/python $(PYTHON) -m local.demo
 
 .PHONY: local

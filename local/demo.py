@@ -1,7 +1,8 @@
-"""`make demo`: one benchmark job on a rented GPU, shown while it runs.
+"""`make demo`: one benchmark job on a rented GPU, or one question to an agent, shown while it runs.
 
 The demo starts the stack, submits the job as the command line `rune` does, and stops the stack. The GPU is rented
-from the simulated Vast.ai, unless BACKEND_URL names a model server.
+from the simulated Vast.ai, unless BACKEND_URL names a model server. With AGENT=kubernetes a scripted model on the
+simulated Ollama investigates the simulated cluster.
 """
 
 import os
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,7 +25,7 @@ from local.ports import PortBusyError
 from local.settings import StackSettings
 from local.stack import EXIT_FAILED, EXIT_REFUSED, StackError, running_stack
 from local.state import StackRunsError, StackState
-from local.tenants import FIELD_TEMPLATE
+from local.tenants import CLUSTER, FIELD_TEMPLATE
 from rune_client import RuneClient, RuneError
 from rune_client.cli.exits import ExitCode
 from rune_client.cli.output import Output
@@ -35,6 +36,9 @@ QUESTION = "What is unhealthy?"
 WORKLOAD = {"prompts": [QUESTION], "repetitions": 12, "concurrency": [1, 4], "output_tokens": 32}
 """Small, so that the demo is short; twelve requests at each point are enough for a p90."""
 
+INVESTIGATOR = "investigator-good:latest"
+"""The simulated Ollama's model that investigates as a good one would."""
+
 LONGEST_WAIT_SECONDS = 900.0
 
 
@@ -42,23 +46,33 @@ LONGEST_WAIT_SECONDS = 900.0
 class DemoSettings:
     """The measured server: BACKEND_URL (empty rents a GPU from the simulator), BACKEND_TYPE and MODEL.
 
-    WORKLOAD (any text) measures a sweep over a prompt set instead of one question.
+    WORKLOAD (any text) measures a sweep over a prompt set instead of one question. AGENT puts the question to an
+    agent; without BACKEND_URL its model is on the simulated Ollama.
     """
 
     backend_url: str
     backend_type: str
     model: str
     has_workload: bool
+    agent: str = ""
+
+    @property
+    def kind(self) -> Literal["benchmark", "agentic-agent"]:
+        """The kind of the job."""
+        return "agentic-agent" if self.agent else "benchmark"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "DemoSettings":
         """Read settings from variables; an empty variable counts as absent, because Make passes empty ones."""
         given = {name: value for name, value in environment.items() if value}
+        agent, backend_url = given.get("AGENT", ""), given.get("BACKEND_URL", "")
+        is_scripted = agent == "kubernetes" and not backend_url
         return cls(
-            backend_url=given.get("BACKEND_URL", ""),
+            backend_url=backend_url,
             backend_type=given.get("BACKEND_TYPE", "ollama"),
-            model=given.get("MODEL", "llama3.1:8b"),
+            model=given.get("MODEL", INVESTIGATOR if is_scripted else "llama3.1:8b"),
             has_workload="WORKLOAD" in given,
+            agent=agent,
         )
 
 
@@ -72,9 +86,13 @@ def allow_host_of(settings: StackSettings, url: str) -> StackSettings:
     return replace(settings, allowed_networks=",".join([settings.allowed_networks, *sorted(blocks)]))
 
 
-def describe_request(settings: DemoSettings) -> dict[str, object]:
+def describe_request(settings: DemoSettings, simulators: Mapping[str, str]) -> dict[str, object]:
     """Return the body that is posted: the specification's RunBenchmarkRequest, or a run on the named server."""
     asked: dict[str, object] = {"question": QUESTION, "model": settings.model, "backend_warmup": True}
+    if settings.agent:
+        asked |= {"agent": settings.agent, "backend_url": settings.backend_url or simulators["ollama"]}
+        asked["backend_type"] = settings.backend_type
+        return {**asked, "cluster": CLUSTER} if settings.agent == "kubernetes" else asked
     if settings.has_workload:
         asked["workload"] = WORKLOAD
     if settings.backend_url:
@@ -92,7 +110,7 @@ def describe_request(settings: DemoSettings) -> dict[str, object]:
 
 def compare_with_bill(state: StackState, record: Mapping[str, Any], output: Output) -> None:
     """Show the simulated provider's bill, to compare with the cost that the job reports."""
-    if not record["result"]["rental"] or "vastai" not in state.simulators:
+    if not record["result"].get("rental") or "vastai" not in state.simulators:
         return
     simulator = state.simulators["vastai"]
     with httpx.Client(base_url=simulator, timeout=10.0, trust_env=False) as client:
@@ -103,10 +121,10 @@ def compare_with_bill(state: StackState, record: Mapping[str, Any], output: Outp
 
 def run_job(state: StackState, settings: DemoSettings) -> bool:
     """Submit the job as the command line does, and follow it; return whether it succeeded."""
-    output, body = Output(), describe_request(settings)
+    output, body, kind = Output(), describe_request(settings, state.simulators), settings.kind
     with RuneClient(state.base_url, state.token, tenant=state.tenant) as client:
-        output.show(plan_table(client.plan("benchmark", body), title=f"Plan: benchmark of {settings.model}"))
-        job_id = client.submit("benchmark", body)["job_id"]
+        output.show(plan_table(client.plan(kind, body), title=f"Plan: {kind} with {settings.model}"))
+        job_id = client.submit(kind, body)["job_id"]
         output.show(f"job {job_id}")
         code = follow_to_end(client, output, job_id, wait_seconds=LONGEST_WAIT_SECONDS)
         if code is ExitCode.SUCCEEDED:
