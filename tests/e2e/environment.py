@@ -17,7 +17,7 @@ from local.emulator import REGION, AwsSession, find_function_pids
 from local.settings import StackSettings
 from local.stack import Stack, running_stack
 from local.state import StackState, read_state
-from local.tenants import ALLOWED_TEMPLATES
+from local.tenants import ALLOWED_TEMPLATES, CLUSTER
 from tests.e2e.client import RuneClient, bearer
 from tests.e2e.keyed_server import KeyedServer, keyed_server
 from tests.e2e.market import Market, simulated_market
@@ -136,7 +136,7 @@ def tenant_documents(keyed: KeyedServer) -> str:
     bedrock = {"regions": [REGION], "models": ["anthropic.*"]}
     lab = {"api_key": keyed.api_key, "url": keyed.url}
     templates = {"templates": [*ALLOWED_TEMPLATES]}
-    document = {"credentials": {"lab": lab}, "bedrock": bedrock, **templates}
+    document = {"credentials": {"lab": lab}, "bedrock": bedrock, "clusters": {CLUSTER: {}}, **templates}
     return json.dumps({TENANT: document, FIELD_TENANT: templates, FIELD_KEEPING_TENANT: templates})
 
 
