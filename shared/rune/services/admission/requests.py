@@ -220,6 +220,11 @@ def _check_cluster(request: AgenticAgentRequest, clusters: Collection[str], *, i
             pointer="/cluster",
             code="cluster_unknown",
         )
+    if request.cluster is not None and not is_needed:
+        raise InvalidRequestError(
+            f"The agent {request.agent!r} reads no cluster: leave cluster out, or name the agent {CLUSTER_AGENT!r}.",
+            pointer="/cluster",
+        )
 
 
 def admit_llm_instance(

@@ -256,12 +256,13 @@ def test_admit_keeps_the_name_of_a_cluster_that_the_tenant_has() -> None:
     assert (stored.cluster, stored.agent) == ("prod", "kubernetes")
 
 
-def test_admit_keeps_the_agent_that_was_named_beside_a_cluster() -> None:
+def test_admit_refuses_a_cluster_beside_an_agent_that_reads_none() -> None:
     request = AgenticAgentRequest.model_validate({**AGENTS_REQUEST, "cluster": "prod", "agent": "ask"})
 
-    kept = admit_agentic_agent(request, LOOPBACK, TenantAgents(), clusters={"prod"}).request_json
+    with pytest.raises(InvalidRequestError, match="'ask' reads no cluster") as caught:
+        admit_agentic_agent(request, LOOPBACK, TenantAgents(), clusters={"prod"})
 
-    assert AgenticAgentRequest.model_validate_json(kept).agent == "ask"
+    assert caught.value.pointer == "/cluster"
 
 
 @pytest.mark.parametrize(
