@@ -196,6 +196,8 @@ def _handler_of(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             self.send_response(answer.status)
             for name, value in (("Content-Type", "application/json"), *answer.headers):
                 self.send_header(name.replace("_", "-"), value)
+            # Said, so that the client does not send its next request on a connection that is about to close.
+            self.send_header("Connection", "close")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
