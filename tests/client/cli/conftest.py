@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,16 +46,20 @@ class Rune:
         return Ended(code, out, err)
 
     def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
-        """Start it in a process of its own, on pipes."""
-        return subprocess.Popen(  # noqa: S603  # our own program
-            [sys.executable, "-P", "-m", "rune_client.cli", *words],
-            env={**os.environ, "PYTHONPATH": str(CLIENT), **variables},
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        """Start it in a process of its own, on pipes, as a terminal would: an ignored Ctrl-C is inherited."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(  # noqa: S603  # our own program
+                [sys.executable, "-P", "-m", "rune_client.cli", *words],
+                env={**os.environ, "PYTHONPATH": str(CLIENT), **variables},
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def called(self, *words: str, **variables: str) -> Ended:
         """Call it in a process of its own."""
