@@ -222,7 +222,7 @@ def _check_cluster(request: AgenticAgentRequest, clusters: Collection[str], *, i
         )
     if request.cluster is not None and not is_needed:
         raise InvalidRequestError(
-            f"The agent {request.agent!r} reads no cluster: leave cluster out, or name the agent {CLUSTER_AGENT!r}.",
+            f"The agent {request.agent!r} reads no cluster: leave cluster out, or name {CLUSTER_AGENT!r} as agent.",
             pointer="/cluster",
         )
 
