@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,11 @@ def read_logs(stack: Stack) -> dict[str, str]:
 
 def read_table(stack: Stack) -> str:
     pages = stack.aws.client("dynamodb").get_paginator("scan").paginate(TableName=stack.state.table)
-    return json.dumps([item for page in pages for item in page["Items"]])
+    # Cases of suites are compressed.
+    return json.dumps(
+        [item for page in pages for item in page["Items"]],
+        default=lambda body: zlib.decompress(body).decode(),
+    )
 
 
 def read_environments(stack: Stack) -> dict[str, str]:
