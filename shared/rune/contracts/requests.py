@@ -264,7 +264,7 @@ class BenchmarkRequest(Question, RentalChoice):
     """Ids of the suite's cases to run; null runs all."""
     runs: int | None = Field(None, ge=1, le=MOST_RUNS_PER_CASE)
     """How often each case is run; null is 3."""
-    max_turns: int | None = Field(None, ge=1, le=100)
+    max_turns: int | None = Field(None, ge=2, le=100)
     """Answers of the model in one run of a case; null is 20. Then it is asked for what it has."""
     max_tool_calls: int | None = Field(None, ge=1, le=1000)
     """Calls of tools in one run of a case; null is 40."""
@@ -316,7 +316,7 @@ class AgenticAgentRequest(Question):
     model read the cluster."""
     cluster: str | None = Field(None, min_length=1, max_length=64)
     """Name of a cluster of your tenant's, for an agent that reads one. Your operator adds clusters."""
-    max_turns: int = Field(20, ge=1, le=100)
+    max_turns: int = Field(20, ge=2, le=100)
     """Calls of the model that an agent may make which works in turns."""
     max_tool_calls: int = Field(60, ge=1, le=1000)
     """Calls of tools that such an agent may make, all turns together."""

@@ -148,6 +148,9 @@ class AgenticAgent:
 
     async def _take_turn(self, agent: Agent, work: _Work) -> Outcome:
         context, state, question = work.context, work.state, work.question
+        if state.own_json is not None:
+            # Renewals of the lease write the turn's progress in place of what the last turn left.
+            context.progress.update(context.job.progress)
 
         def show_progress(chunk_count: int) -> None:
             context.progress["chunks"] = chunk_count

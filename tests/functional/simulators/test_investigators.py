@@ -96,7 +96,7 @@ def ollama_settings() -> OllamaSettings:
     [
         ("good", "bad_credentials", None),
         ("text", "bad_credentials", None),
-        ("lazy", "**Healthy.**", None),
+        ("lazy", "**Undetermined.** The model said healthy, but it had read nothing", "nothing_read"),
         ("looper", "repeated its calls", "repeated_calls"),
         ("broken", "ended early", ("invalid_calls", "no_report")),
         ("silent", "made no call", "no_report"),

@@ -34,13 +34,18 @@ def test_turns_of_an_investigation_are_turns_of_its_job(
     assert isinstance(first, Again)
     context.state_json = first.state_json
     context.job = a_claimed_job(
-        kind=Kind.AGENTIC_AGENT, step=StepName.RUN_AGENT, deadline_at=NOW + timedelta(seconds=left_seconds)
+        kind=Kind.AGENTIC_AGENT,
+        step=StepName.RUN_AGENT,
+        deadline_at=NOW + timedelta(seconds=left_seconds),
+        progress=dict(first.progress),
     )
     last = run(steps, StepName.RUN_AGENT, context)
 
     assert isinstance(last, Done)
     result = json.loads(last.result_json)
     assert dict(first.progress) == {"turns": 1, "tool_calls": 1}
+    # What the lease shows while the next turn is taken.
+    assert context.progress.items() >= dict(first.progress).items()
     assert "bad_credentials" in result["answer"]
     assert result["metadata"].get("bound") == (None if left_seconds == 600 else "seconds")
     assert result["telemetry"]["tokens"]["total"] == 2 * 1221

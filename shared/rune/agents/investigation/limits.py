@@ -13,6 +13,8 @@ class Bound(StrEnum):
     TOKENS = "tokens"
     SECONDS = "seconds"
     DOLLARS = "dollars"
+    NOTHING_READ = "nothing_read"
+    """No bound of the work: the model called the cluster well, twice, and had read nothing of it."""
     REPEATED_CALLS = "repeated_calls"
     """The model asked for the same again and again."""
     INVALID_CALLS = "invalid_calls"

@@ -47,7 +47,7 @@ _WHY = {
     Bound.TOOL_CALLS: "You have made as many calls as you may",
     Bound.TOKENS: "The tokens for this investigation are used up",
     Bound.SECONDS: "The time is over",
-    Bound.DOLLARS: "The money for this investigation is used up",
+    Bound.DOLLARS: "What is left of the money does not cover another full answer",
     Bound.REPEATED_CALLS: "You repeat calls whose results you have",
     Bound.INVALID_CALLS: "Too many of your calls could not be understood",
     Bound.NO_REPORT: "You have written no call",

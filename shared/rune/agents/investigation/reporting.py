@@ -8,7 +8,7 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rune.agents.investigation.evidence import result_id_in, stands_in
@@ -78,6 +78,9 @@ SPEC = ToolSpec(
     },
 )
 
+WELL = frozenset({ClusterStatus.HEALTHY, ClusterStatus.RECOVERED})
+"""Answers that nothing is wrong."""
+
 _STATUSES = {each.value: each for each in ClusterStatus}
 _CAUSES = {each.value: each for each in Cause}
 _CONFIDENCES: Mapping[str, Literal["low", "medium", "high"]] = {
@@ -116,7 +119,7 @@ def read_report(
         status = ClusterStatus.UNHEALTHY if kept else ClusterStatus.UNDETERMINED
     if status is ClusterStatus.UNHEALTHY and not kept:
         problems.append("unhealthy needs at least one finding; where none is certain, say undetermined")
-    if status in {ClusterStatus.HEALTHY, ClusterStatus.RECOVERED} and kept:
+    if status in WELL and kept:
         problems.append(f"{status} has no findings: a cause that still is one makes it unhealthy")
     report = Report(
         status=status,
@@ -127,6 +130,26 @@ def read_report(
         bound=None if bound is None else bound.value,
     )
     return ReadReport(report, tuple(problems))
+
+
+def as_far_as_read(report: Report, *, has_read: bool) -> Report:
+    """Return the report; undetermined where the model calls the cluster well and has not looked to the end.
+
+    Parameters
+    ----------
+    has_read
+        Whether anything of the cluster was read.
+    """
+    if report.status not in WELL or (has_read and report.bound is None):
+        return report
+    why = "the investigation was ended early" if has_read else "it had read nothing of the cluster"
+    sentence = f"The model said {report.status.value}, but {why}."
+    return replace(
+        report,
+        status=ClusterStatus.UNDETERMINED,
+        summary=f"{sentence} {report.summary}".strip(),
+        bound=report.bound or Bound.NOTHING_READ.value,
+    )
 
 
 def unproven(report: Report, results: Mapping[str, KeptResult]) -> tuple[str, ...]:

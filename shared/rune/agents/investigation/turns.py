@@ -201,13 +201,13 @@ def _take_report(state: State, call: KeptCall, *, is_last_chance: bool) -> Ended
         return None  # answered with the other calls, as any that cannot be read
     read = reporting.read_report(call.arguments, state.by_id, bound=state.bound)
     if is_last_chance:
-        return Ended(state, read.report)
+        return Ended(state, reporting.as_far_as_read(read.report, has_read=state.has_read))
     if read.problems:
         state.counts.invalid_calls += 1
         _answer_report(state, call, prompt.problems_with(read.problems))
         return None
     if not state.has_asked_for_evidence:
-        says_well = read.report.status in {ClusterStatus.HEALTHY, ClusterStatus.RECOVERED}
+        says_well = read.report.status in reporting.WELL
         wrong = reporting.unproven(read.report, state.by_id)
         if says_well and not state.has_read:
             wrong = (prompt.NOTHING_READ,)
@@ -216,7 +216,7 @@ def _take_report(state: State, call: KeptCall, *, is_last_chance: bool) -> Ended
             text = wrong[0] if wrong[0] == prompt.NOTHING_READ else prompt.unsupported(wrong)
             _answer_report(state, call, text)
             return None
-    return Ended(state, read.report)
+    return Ended(state, reporting.as_far_as_read(read.report, has_read=state.has_read))
 
 
 def _answer_report(state: State, call: KeptCall, text: str) -> None:

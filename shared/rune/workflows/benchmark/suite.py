@@ -123,6 +123,9 @@ class SuiteStep:
         state = suite_state_in(context.state_json, context.job.rental_id)
         cases = read_suite(self._dependencies.read_cases, context.job.tenant, request)
         work = _Work(context, request, cases, planned_runs(request))
+        if state is not None:
+            # Renewals of the lease write the turn's progress in place of what the last turn left.
+            context.progress.update(_progress(work, state))
         ended_by = _why_end(work, state)
         if ended_by is None and state is not None and context.job.attempts >= MAX_ATTEMPTS:
             return _broken_off(work, state, WORKER_LOST)

@@ -253,6 +253,26 @@ def test_nothing_can_be_well_before_anything_is_read(status: str) -> None:
     assert (done.report.status, done.turns) == (ClusterStatus(status), 3)
 
 
+@pytest.mark.parametrize("status", ["healthy", "recovered"])
+def test_model_that_insists_without_reading_has_determined_nothing(status: str) -> None:
+    lazy = calling(report(status=status, summary="All is fine."))
+    done = investigate(lazy, lazy)
+
+    assert (done.report.status, done.report.bound) == (ClusterStatus.UNDETERMINED, "nothing_read")
+    assert (
+        done.report.summary
+        == f"The model said {status}, but it had read nothing of the cluster. All is fine."
+    )
+
+
+@pytest.mark.parametrize("status", ["healthy", "recovered"])
+def test_nothing_is_well_that_was_not_looked_at_to_the_end(status: str) -> None:
+    done = investigate(calling(logs()), calling(report(status=status)), limits=Limits(turn_count=1))
+
+    assert (done.report.status, done.report.bound) == (ClusterStatus.UNDETERMINED, "turns")
+    assert done.report.summary.startswith(f"The model said {status}, but the investigation was ended early.")
+
+
 def test_undetermined_is_an_answer_with_what_is_missing() -> None:
     done = investigate(calling(logs()), calling(report(missing="secrets", next_steps=["Allow it."])))
 

@@ -119,6 +119,8 @@ def test_every_run_is_told_once_as_an_event() -> None:
     last = trial.outcomes[-2]
     assert isinstance(last, Again)
     assert last.progress == {"runs": 4, "runs_total": 4}
+    # What the lease shows while the next turn is taken.
+    assert trial.progress == {"runs": 4, "runs_total": 4}
 
 
 def test_runs_of_a_case_have_other_names() -> None:
