@@ -40,6 +40,18 @@ def test_submission_has_a_key_which_stays_while_it_is_sent_again() -> None:
     assert len(keys.pop().strip('"')) == 32
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_number_that_json_does_not_have_is_refused_before_anything_is_sent(value: float) -> None:
+    script = Script(ACCEPTED)
+
+    with pytest.raises(
+        InvalidArgumentError, match=r"^/workload/concurrency/1 is (nan|inf); it must be a finite"
+    ):
+        a_client(script).submit("benchmark", {"workload": {"concurrency": [1, value]}})
+
+    assert script.requests == []
+
+
 def test_each_submission_has_another_key() -> None:
     script = Script(ACCEPTED)
     client = a_client(script)

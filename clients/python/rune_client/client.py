@@ -22,7 +22,7 @@ from rune_client.calls import knowledge
 from rune_client.calls import rentals as rental_calls
 from rune_client.calls import schedules as schedule_calls
 from rune_client.calls import webhooks as webhook_calls
-from rune_client.calls.call import Call
+from rune_client.calls.call import Call, require_finite
 from rune_client.errors import InvalidArgumentError, NetworkError
 from rune_client.flows import Flow, Give, Pause, Policy, Reply, Send, Stream, sending
 from rune_client.version import __version__
@@ -98,6 +98,7 @@ class _Client:
 
     def _arguments(self, effect: Send) -> dict[str, Any]:
         call = effect.call
+        require_finite(call.body)
         left = max(0.001, min(self._timeout_seconds, effect.ends_at - self._policy.clock()))
         body = {} if call.body is None else {"json": call.body}
         members = call.query_members

@@ -90,6 +90,7 @@ IN_PROCESS = {
         life=(FAILED,),
         answers=(("GET", "/v1/benchmarks/b1", (problem(409, "no_report"),)),),
     ),
+    "no number": Case(ExitCode.REFUSED, words=(*RENT, "--yes", "--max-cost", "nan"), plan=a_plan()),
     "local mode": Case(ExitCode.REFUSED, words=("--backend", "local", *RUN)),
     "no such file": Case(ExitCode.REFUSED, words=("bench", "run", "-f", "missing.yaml")),
     "outage while it is followed": Case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +56,18 @@ class Call[T]:
             values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
             found += [(name, _text_of(each)) for each in values if each is not None]
         return found
+
+
+def require_finite(body: object, place: str = "") -> None:
+    """Refuse a body with a number that JSON does not have; raises InvalidArgumentError that names its place."""
+    if isinstance(body, float) and not math.isfinite(body):
+        raise InvalidArgumentError(f"{place or 'The body'} is {body}; it must be a finite number.")
+    if isinstance(body, Mapping):
+        for name, each in body.items():
+            require_finite(each, f"{place}/{name}")
+    elif isinstance(body, list | tuple):
+        for number, each in enumerate(body):
+            require_finite(each, f"{place}/{number}")
 
 
 def segment(value: str, what: str) -> str:
