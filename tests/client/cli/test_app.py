@@ -147,6 +147,39 @@ def test_list_has_a_row_for_each_job(api: FakeApi, rune: Rune) -> None:
     ]
 
 
+def test_agents_are_those_of_the_catalog(api: FakeApi, rune: Rune) -> None:
+    agent = {"name": "ask", "description": "No tools.", "is_available": True, "hint": None}
+    other = {"name": "holmes", "description": "A server.", "is_available": False, "hint": "Name its server."}
+    api.will_answer("GET", "/v1/catalog/agents", Answer(200, {"agents": [agent, other]}))
+
+    ended = rune("agent", "list")
+
+    assert [line.split(None, 2) for line in ended.out.splitlines()[1:]] == [
+        ["ask", "yes", "No tools."],
+        ["holmes", "no", "Name its server."],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "sent"),
+    [
+        (("agent", "run", "--cluster", "shop", "--max-turns", "5"), {"cluster": "shop", "max_turns": 5}),
+        (
+            ("bench", "run", "--suite", "kubernetes-classics", "--case", "case-01", "--runs", "2"),
+            {"suite": "kubernetes-classics", "cases": ["case-01"], "runs": 2},
+        ),
+    ],
+)
+def test_investigations_are_asked_for_by_options(
+    words: tuple[str, ...], sent: dict[str, object], api: FakeApi, rune: Rune
+) -> None:
+    rune(*words, "-m", "m", "--backend-url", "http://s:11434")
+
+    (submit,) = api.submits
+    assert submit.body is not None
+    assert submit.body.items() >= sent.items()
+
+
 class TestApi:
     def test_answer_is_printed_as_it_is(self, api: FakeApi, rune: Rune) -> None:
         api.will_answer("GET", "/v1/usage", Answer(200, '{"a":  1}'))

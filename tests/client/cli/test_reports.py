@@ -45,6 +45,27 @@ def test_report_has_the_line(name: str, text: str) -> None:
     assert [line for line in lines if name in line and text in line] != []
 
 
+def test_report_of_a_suite_says_how_often_the_model_was_right() -> None:
+    share = {"value": 0.5, "low": 0.15, "high": 0.85}
+    diagnosis = {
+        "suite": {"name": "kubernetes-classics"},
+        "run_count": 4,
+        "case_count": 2,
+        "outcomes": {"correct": 2, "wrong": 2},
+        "pass_at_1": share,
+        "precision": share,
+        "recall": {"value": None, "low": None, "high": None},
+        "trap_rate": share,
+        "effort": {"turns": 4.5, "calls": 10.5},
+    }
+
+    lines = shown(*report_page({**example("report"), "runs": [], "diagnosis": diagnosis})).splitlines()
+
+    assert any("right at once" in line and "0.50 (0.15 to 0.85)" in line for line in lines)
+    assert any("4 of 2 cases: 2 correct, 2 wrong" in line for line in lines)
+    assert not any("recall" in line for line in lines)
+
+
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     text = shown(*report_page(example("report")), *comparison(example("comparison")), width=width)

@@ -14,12 +14,6 @@ from rune_client.cli.submitting import Manner, Submitter
 
 app = typer.Typer(rich_markup_mode=None)
 
-AGENTS = (
-    ("ask", "the question to the model, no tools; needs --backend-url"),
-    ("holmes", "your tenant's HolmesGPT server"),
-)
-"""As docs/agents.md lists them: the API has no route for them."""
-
 
 @app.command("run")
 @command
@@ -27,8 +21,15 @@ def run(
     ctx: typer.Context,
     file: options.File = None,
     agent: Annotated[
-        str | None, typer.Option(envvar="RUNE_AGENT", help="ask (the default) or holmes.")
+        str | None, typer.Option(envvar="RUNE_AGENT", help="Which one; `rune agent list` lists them.")
     ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="A cluster of your tenant's, which the agent kubernetes investigates.")
+    ] = None,
+    max_turns: Annotated[int | None, typer.Option(help="Calls of the model.")] = None,
+    max_tool_calls: Annotated[int | None, typer.Option(help="Calls of tools.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens in and out, all turns together.")] = None,
+    max_cost: options.MaxCost = None,
     question: options.Question = None,
     model: options.Model = None,
     backend_url: options.BackendUrl = None,
@@ -52,6 +53,11 @@ def run(
     body = options.changed(
         options.read_file(file),
         agent=agent,
+        cluster=cluster,
+        max_turns=max_turns,
+        max_tool_calls=max_tool_calls,
+        max_tokens=max_tokens,
+        max_cost_usd=max_cost,
         question=question,
         model=model,
         backend_url=backend_url,
@@ -80,12 +86,11 @@ def run(
 @app.command("list")
 @command
 def list_agents(ctx: typer.Context) -> ExitCode:
-    """List the agents."""
+    """List the agents, and what each needs."""
     rune = of(ctx)
-    table = Columns("agent", "what it is")
-    for name, what in AGENTS:
-        table.add(name, what)
-    return rune.answer(
-        {"agents": [{"name": name, "description": what} for name, what in AGENTS]},
-        table.table(rune.output.answers.width),
-    )
+    found = rune.connection.client.agents()
+    table = Columns("agent", "usable", "what it is")
+    for each in found["agents"]:
+        usable = "yes" if each["is_available"] else "no"
+        table.add(each["name"], usable, each["hint"] or each["description"])
+    return rune.answer(found, table.table(rune.output.answers.width))

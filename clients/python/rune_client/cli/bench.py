@@ -96,6 +96,22 @@ def run(
             metavar="ttft_ms=500", help="When a request counts as good.", rich_help_panel=options.WORKLOAD
         ),
     ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Try the model as an investigator on these cases, such as kubernetes-classics.",
+            rich_help_panel=options.WORKLOAD,
+        ),
+    ] = None,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help="One of the suite's cases; may be repeated.", rich_help_panel=options.WORKLOAD),
+    ] = None,
+    runs: Annotated[
+        int | None,
+        typer.Option(help="How often each case is investigated.", rich_help_panel=options.WORKLOAD),
+    ] = None,
     name: options.Name = None,
     metadata: options.Metadata = None,
     timeout_seconds: options.AnswerTimeout = None,
@@ -148,6 +164,9 @@ def run(
         # A machine is kept only where that is said, and given back otherwise.
         vastai_stop_instance=False if keep_seconds is not None else None,
         workload=workload or None,
+        suite=suite,
+        cases=case or None,
+        runs=runs,
         name=name,
         metadata=options.pairs(metadata, "--metadata"),
         timeout_seconds=timeout_seconds,

@@ -114,6 +114,8 @@ def report_rows(report: Record) -> list[tuple[str, object]]:
     ]
     if len(runs) == 1:
         rows += run_rows(runs[0])
+    if report.get("diagnosis"):
+        rows += diagnosis_rows(report["diagnosis"])
     rows += [
         ("time to ready", _ready_of(report.get("time_to_ready"))),
         ("1M output tokens", _token_price_of(report.get("cost"))),
@@ -121,6 +123,28 @@ def report_rows(report: Record) -> list[tuple[str, object]]:
         ("warnings", ", ".join(_warnings_of(report))),
     ]
     return rows
+
+
+def diagnosis_rows(diagnosis: Record) -> list[tuple[str, object]]:
+    """Return how well a model investigated the cases of a suite."""
+    outcomes = [f"{count} {outcome}" for outcome, count in diagnosis["outcomes"].items()]
+    effort = diagnosis["effort"]
+    return [
+        ("suite", diagnosis["suite"]["name"]),
+        ("runs", f"{diagnosis['run_count']} of {diagnosis['case_count']} cases: {', '.join(outcomes)}"),
+        ("right at once", _share_of(diagnosis["pass_at_1"])),
+        ("precision", _share_of(diagnosis["precision"])),
+        ("recall", _share_of(diagnosis["recall"])),
+        ("misled", _share_of(diagnosis["trap_rate"])),
+        ("of each run", f"{number(effort['turns'])} turns, {number(effort['calls'])} calls of tools"),
+    ]
+
+
+def _share_of(share: Record | None) -> str | None:
+    if share is None or share.get("value") is None:
+        return None
+    shown = f"{share['value']:.2f}"
+    return shown if share.get("low") is None else f"{shown} ({share['low']:.2f} to {share['high']:.2f})"
 
 
 def run_rows(run: Record) -> list[tuple[str, object]]:
