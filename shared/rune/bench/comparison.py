@@ -25,6 +25,7 @@ What stands for one independent value decides how honest that is:
   told apart, however sure the test is of their difference.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 from rune.bench.comparability import notes_of
@@ -135,14 +136,20 @@ def _held_against(job_id: str, pair: Pair, threshold_ratio: float, sure: Surenes
     verdict, requests_to_decide = judge(pair, threshold_ratio, sure)
     test, difference, first = pair.test, pair.difference, pair.first
     margin = None if test is None else test.margin(CONFIDENCE)
+    # Two shares differ by 1 at most; with few cases the test alone would allow more.
+    most = 1.0 if pair.metric.is_share else math.inf
     return _value(job_id, pair.second).model_copy(
         update={
             "difference": rounded(difference),
             "difference_ratio": None
             if difference is None or first is None or not first.value
             else round(difference / abs(first.value), DECIMALS),
-            "interval_low": None if test is None or margin is None else rounded(test.difference - margin),
-            "interval_high": None if test is None or margin is None else rounded(test.difference + margin),
+            "interval_low": None
+            if test is None or margin is None
+            else rounded(max(-most, test.difference - margin)),
+            "interval_high": None
+            if test is None or margin is None
+            else rounded(min(most, test.difference + margin)),
             "verdict": verdict,
             "requests_to_decide": requests_to_decide,
         }

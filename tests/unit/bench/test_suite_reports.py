@@ -26,12 +26,17 @@ CASE_COUNT = 30
 
 
 def a_suite_report(
-    job_id: str = "a", *, correct_cases: int, turns: int = 4, cost_usd: float | None = None
+    job_id: str = "a",
+    *,
+    correct_cases: int,
+    turns: int = 4,
+    cost_usd: float | None = None,
+    case_count: int = CASE_COUNT,
 ) -> BenchmarkReport:
-    """Return a report of 30 cases, each run three times, so many of them always right."""
+    """Return a report of cases, each run three times, so many of them always right."""
     runs = [
         a_run(f"c{case}", outcome, run=run, turns=turns, trapped=trapped, cost_usd=cost_usd)
-        for case in range(CASE_COUNT)
+        for case in range(case_count)
         for outcome, trapped in [
             ("correct", []) if case < correct_cases else ("wrong", ["dns_failure at <b>"])
         ]
@@ -44,7 +49,7 @@ def a_suite_report(
             question="kubernetes-classics",
             suite="kubernetes-classics",
             suite_version=SUITE.version,
-            cases=[f"c{case}" for case in range(CASE_COUNT)],
+            cases=[f"c{case}" for case in range(case_count)],
         )
     )
     return make_suite_report(
@@ -81,6 +86,15 @@ def test_models_are_told_apart_by_cases_and_not_by_runs(first: int, second: int,
     # Of 90 runs each, 24 of 30 against 15 of 30 would be sure.
     assert (value.verdict, value.count) == (verdict_, CASE_COUNT)
     assert second_of(found, "pass_hat_k").verdict == verdict_
+
+
+def test_shares_differ_by_one_at_most() -> None:
+    found = side_by_side(
+        a_suite_report(correct_cases=3, case_count=3), a_suite_report("b", correct_cases=1, case_count=3)
+    )
+
+    value = second_of(found, "pass_at_1")
+    assert (value.interval_low, value.verdict) == (-1.0, "undecided")
 
 
 def test_shares_whose_intervals_overlap_are_not_ranked() -> None:
