@@ -213,7 +213,8 @@ def answer(settings: BedrockSettings, model: FoundationModel, body: ConverseBody
     for number, call in enumerate(calls, start=(events[-1].block + 1) if events else 0):
         events += _call(call, prompt, number)
     kept, is_cut = _limit(events, limit)
-    count = sum(event.token_count for event in kept)
+    # A call's name is tokens too, also where nothing follows it.
+    count = max(sum(event.token_count for event in kept), len(calls))
     cached = min(settings.cached_tokens, prompt_count)
     usage: Json = {
         "inputTokens": prompt_count - cached,

@@ -136,3 +136,13 @@ def test_model_without_tools_is_refused_before_anything_is_asked(
 
     with pytest.raises(ModelUnsupportedError, match="cannot call tools"):
         ask(lambda: ServerOpener(AddressPolicy(LOOPBACK.allowed_networks))("ollama", host.address), deaf.name)
+
+
+def test_every_answer_is_counted_also_a_call_without_arguments(
+    wire: tuple[Callable[[], ModelServer], str],
+) -> None:
+    open_server, name = wire
+
+    answer, _ = ask(open_server, name.format("investigator-guesser"))
+
+    assert answer.metadata["token_count_source"] == "usage"

@@ -30,7 +30,16 @@ from rune.bench.token_bounds import estimate_tokens
 from rune.errors import ContextOverflowError, CostCapReachedError, ModelUnsupportedError
 from rune.kubernetes.causes import ClusterStatus
 from rune.kubernetes.findings import Report
-from rune.llm.protocol import ChatRequest, Generation, Message, ModelServer, OnChunk, ToolCall, ToolSpec
+from rune.llm.protocol import (
+    ChatRequest,
+    Generation,
+    Message,
+    ModelServer,
+    OnChunk,
+    TokenCountSource,
+    ToolCall,
+    ToolSpec,
+)
 
 LAST_ANSWER_TOKENS = 1_024
 """Longest answer where little money is left: a report of three findings has some 500 tokens."""
@@ -291,8 +300,9 @@ def _count(
     counts, tokens = state.counts, generation.tokens
     counts.turns += 1
     prompt_count = tokens.prompt_count
-    if prompt_count is None:
+    if prompt_count is None or tokens.source is TokenCountSource.CHUNKS:
         counts.estimated_turns += 1
+    if prompt_count is None:
         prompt_count = sum(estimate_tokens(each.content) for each in messages)
     system, tool = shares(messages, tools)
     state.last_prompt_tokens, state.last_prompt_bytes = prompt_count, size_bytes(messages, tools)
