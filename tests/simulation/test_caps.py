@@ -101,10 +101,15 @@ def test_kept_machine_can_be_extended_for_its_job_s_money_alone() -> None:
     assert -150 < overshoot.seconds <= 0
 
 
-@pytest.mark.parametrize(("odds", "least_count"), [(CALM, 10), (STORMY, 8)])
-def test_twelve_jobs_share_little_credit_one_after_the_other(odds: Odds, least_count: int) -> None:
+@pytest.mark.parametrize(
+    ("odds", "credit_usd", "least_count"), [(CALM, Decimal("1.00"), 10), (STORMY, Decimal("1.50"), 8)]
+)
+def test_twelve_jobs_share_little_credit_one_after_the_other(
+    odds: Odds, credit_usd: Decimal, least_count: int
+) -> None:
+    # In a storm twelve jobs cost up to a dollar, so that the last ones would rightly find no credit.
     world = World(
-        3, replace(odds, answer_seconds=(10.0, 10.0)), vastai=replace(SETTINGS, credit_usd=Decimal("1.00"))
+        3, replace(odds, answer_seconds=(10.0, 10.0)), vastai=replace(SETTINGS, credit_usd=credit_usd)
     )
     for _ in range(12):
         world.submit(rented_benchmark(MODEL))
