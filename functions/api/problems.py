@@ -19,7 +19,8 @@ from rune.contracts.problems import (
     problem_of,
     refuse_document,
 )
-from rune.errors import RuneError, StoreUnavailableError, UnreadableRowError
+from rune.errors import NotJsonError, RuneError, StoreUnavailableError, UnreadableRowError
+from rune.json_members import RepeatedMemberError
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,8 @@ def _not_json(item: Mapping[str, Any]) -> Problem:
 
 def _why_unreadable(cause: BaseException | None) -> str:
     match cause:
+        case RepeatedMemberError():
+            return str(NotJsonError(repeated=cause.name))
         case UnicodeDecodeError():
             return f"The body is not UTF-8: byte {cause.start + 1} is none of its."
         case RecursionError():

@@ -1,10 +1,12 @@
-"""Queries that are held to their members, as bodies are to their fields."""
+"""Queries that are held to their members, as bodies are to their fields; in both each name stands once."""
 
+import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cached_property
-from typing import get_args, get_origin
+from typing import Any, get_args, get_origin
 
+from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
@@ -12,11 +14,20 @@ from starlette.types import Receive, Scope, Send
 from api.response_headers import SECRETIVE, not_stored
 from api.scopes import needed_scopes, require
 from rune.errors import InvalidRequestError
+from rune.json_members import once_each
 
 _LINK = "link"
 """Stands in for a token at what links may open (`rune.services.links`), whatever the route itself reads."""
 
 _LONGEST_SHOWN = 60
+
+
+class _StrictRequest(Request):
+    """A request whose body names each member of an object once; of two, the last would count without a word."""
+
+    async def json(self) -> object:
+        """Return the body's value; raises RepeatedMemberError, and ValueError for what is no JSON."""
+        return json.loads(await self.body(), object_pairs_hook=once_each)
 
 
 class StrictRoute(APIRoute):
@@ -36,6 +47,17 @@ class StrictRoute(APIRoute):
             query = QueryParams(scope["query_string"])
             _refuse(Counter(name for name, _ in query.multi_items()), self.query_members, scope)
         await super().handle(scope, receive, send)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request, with the body read strictly."""
+        answer = super().get_route_handler()
+        if self.body_field is None:
+            return answer
+
+        async def answer_strictly(request: Request) -> Response:
+            return await answer(_StrictRequest(request.scope, request.receive))
+
+        return answer_strictly
 
     @cached_property
     def query_members(self) -> Mapping[str, bool]:

@@ -176,12 +176,13 @@ class InvalidDocumentError(RequestError):
 
 
 class NotJsonError(RequestError):
-    """What another service sent cannot be read as JSON."""
+    """What another service sent cannot be read as JSON, or could be read in two ways."""
 
     code = "invalid_json"
 
-    def __init__(self, what: str = "The body") -> None:
-        super().__init__(f"{what} is not JSON.")
+    def __init__(self, what: str = "The body", *, repeated: str | None = None) -> None:
+        is_wrong = "is not JSON" if repeated is None else f"has {repeated!r} twice in one object"
+        super().__init__(f"{what} {is_wrong}.")
 
 
 class UnauthorizedError(RequestError):

@@ -37,6 +37,7 @@ BASE = {
     "rune.clock",
     "rune.settings",
     "rune.logs",
+    "rune.json_members",
     "rune.signing_keys",
 }
 

@@ -8,11 +8,12 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from rune.errors import ClusterNotUsableError
+from rune.json_members import once_each
 from rune.llm.fields import as_list, as_object, read_number, read_text
 
 MAX_TEXT_BYTES = 64 * 1024
@@ -118,7 +119,7 @@ def read_cluster(text: str, now: datetime) -> ClusterCredentials:
     if len(text.encode("utf-8", "replace")) > MAX_TEXT_BYTES:
         raise ClusterNotUsableError(f"The text is longer than {MAX_TEXT_BYTES} bytes.")
     try:
-        document = json.loads(text, object_pairs_hook=_once_each)
+        document = json.loads(text, object_pairs_hook=once_each)
     except (ValueError, RecursionError):
         raise ClusterNotUsableError(f"The text is no JSON: make it with `{COMMAND}`.") from None
     members = as_object(document)
@@ -169,13 +170,6 @@ def _read_eks(binding: Mapping[str, object]) -> ClusterCredentials:
     if ca_pem is None:
         raise ClusterNotUsableError("`eks` needs ca: what EKS calls certificateAuthority.data.")
     return ClusterCredentials(_read_server(binding, "endpoint"), ca_pem, eks=EksBinding(name, region))
-
-
-def _once_each(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name stands twice")
-    return members
 
 
 def _named(

@@ -160,6 +160,14 @@ REFUSED: dict[str, tuple[object, dict[str, object]]] = {
         '{"min_dph": 1' + "0" * 5000 + "}",
         a_problem(400, "invalid_json", "The body holds a number of too many digits."),
     ),
+    "a member twice": (
+        '{"question": "q", "model": "m", "max_cost_usd": 1, "max_cost_usd": 100}',
+        a_problem(400, "invalid_json", "The body has 'max_cost_usd' twice in one object."),
+    ),
+    "a member twice, deeper": (
+        '{"question": "q", "model": "m", "provisioning": {"vastai": {"max_dph": 1, "max_dph": 9}}}',
+        a_problem(400, "invalid_json", "The body has 'max_dph' twice in one object."),
+    ),
     "empty": ("", a_wrong_field("", "A JSON object is needed as the body.")),
     "null": ("null", a_wrong_field("", NO_DICTIONARY.format("null"))),
     "list": ([], a_wrong_field("", NO_DICTIONARY.format("a list"))),

@@ -18,6 +18,7 @@ from rune.contracts.problems import refuse_document
 from rune.errors import InvalidRequestError, NotJsonError
 from rune.events.catalog import REQUESTED
 from rune.jobs.record import Kind
+from rune.json_members import RepeatedMemberError, once_each
 
 type Body = Mapping[str, Any]
 
@@ -178,7 +179,10 @@ def parse_json(text: str | bytes, what: str = _BODY) -> object:
     """
     try:
         # Python would also read UTF-16 and UTF-32, which the API refuses.
-        return json.loads(text if isinstance(text, str) else text.decode("utf-8-sig"))
+        decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
+        return json.loads(decoded, object_pairs_hook=once_each)
+    except RepeatedMemberError as error:
+        raise NotJsonError(what, repeated=error.name) from None
     except (ValueError, RecursionError):  # the latter: nested deeper than Python reads
         raise NotJsonError(what) from None
 

@@ -103,6 +103,7 @@ def test_terms_of_the_tenant_bind(office: Office) -> None:
     ("way", "body", "code"),
     [
         (Way.QUEUE, "not JSON", "invalid_json"),
+        (Way.QUEUE, '{"kind": "benchmark", "kind": "llm-instance"}', "invalid_json"),
         (Way.QUEUE, an_order(request={"model": "m"}), "invalid_request"),
         (Way.QUEUE, an_order(request=a_benchmark_request(vastai=True)), "vastai_not_available"),
         (Way.QUEUE, an_order(tenant="acme"), "invalid_request"),
