@@ -119,7 +119,9 @@ class LiveCluster(Cluster):
         except BadResponseError as error:
             raise BadResponseError(f"The cluster's API: {error.sentence}") from error
         except ServerUnreachableError as error:
-            raise _tls_failure(error) or error from error
+            if told := _tls_failure(error):
+                raise told from error
+            raise
 
 
 def open_cluster(
