@@ -303,7 +303,7 @@ ENDS_OF_TURNS = (
     Mutant(
         "delayed commit beside a cancel request",
         TRANSITIONS,
-        "if delay_seconds and not job.is_releasing:",
+        "if delay_seconds and not job.is_releasing and job.cancel_requested_at is None:",
         "if False:",
         "A cancel request would wait until a delay is over.",
         TRANSITION_TESTS,
@@ -391,16 +391,16 @@ ENDS_OF_TURNS = (
     Mutant(
         "failures without limit",
         TRANSITIONS,
-        "not outcome.is_final and job.failures + 1 < MAX_FAILURES",
-        "not outcome.is_final",
+        "outcome.is_final or job.failures + 1 >= MAX_FAILURES",
+        "outcome.is_final",
         "A step that fails would be tried until the deadline.",
         TRANSITION_TESTS,
     ),
     Mutant(
         "final failure is tried again",
         TRANSITIONS,
-        "outcome.retryable and not outcome.is_final and",
-        "outcome.retryable and",
+        "not outcome.retryable or outcome.is_final or",
+        "not outcome.retryable or",
         "A job without offers would order again.",
         TRANSITION_TESTS,
     ),
@@ -637,7 +637,7 @@ HOLDS = (
     Mutant(
         "cancel breaks no step off",
         LEASE,
-        "return is_cancelled and plan.STEPS[context.job.step].breaks_off",
+        "return is_cancelled and breaks_off and context.job.cancel_requested_at is None",
         "return False",
         "A cancelled job would pay for its step to the end.",
         LEASE_TESTS,
@@ -645,7 +645,7 @@ HOLDS = (
     Mutant(
         "cancel breaks every step off",
         LEASE,
-        "return is_cancelled and plan.STEPS[context.job.step].breaks_off",
+        "return is_cancelled and breaks_off and context.job.cancel_requested_at is None",
         "return is_cancelled",
         "A cancel would interrupt an order whose machine then bills unseen.",
         LEASE_TESTS,

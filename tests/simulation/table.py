@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, override
 
 from rune.errors import StoreUnavailableError, UnreadableRowError
-from rune.jobs import closing
+from rune.jobs import closing, plan
 from rune.jobs.engine import NOT_UNDERSTOOD_PAUSE_SECONDS, OUTAGE_PAUSE_SECONDS
 from rune.jobs.metrics import Tallies
 from rune.jobs.particulars import Particulars
@@ -186,8 +186,12 @@ class WatchedTable(MemoryJobStore):
             self._world.violate(f"the cost of {before.job_id} fell {fall} in {before.step}")
 
     def _watch_delay(self, job: Job, delay_seconds: int) -> None:
-        # A release is not interrupted by a cancel request, and waits for the provider.
-        if delay_seconds and job.cancel_requested_at is not None and not job.is_releasing:
+        # A release is not interrupted by a cancel request, and waits for the provider. A step that winds down may
+        # wait for another server, for a while.
+        if not delay_seconds or job.cancel_requested_at is None or job.is_releasing:
+            return
+        may_wait_until = job.cancel_requested_at + plan.WINDING_DOWN
+        if not plan.STEPS[job.step].winds_down or job.updated_at > may_wait_until:
             self._world.violate(f"{job.job_id} was put off although it was asked to stop")
 
     def _watch_slot(self, job: Job) -> None:

@@ -40,6 +40,8 @@ _STATE = "TASK_STATE_"
 _UNDER_WAY = frozenset({"SUBMITTED", "WORKING", "UNSPECIFIED", ""})
 _ERRORS: Mapping[int, str] = {
     -32001: "The A2A server does not know its task any more.",
+    -32002: "The A2A task cannot be cancelled.",
+    -32004: "The A2A server cannot do that.",
     -32601: "The A2A server does not know the method, so it does not speak A2A 1.0.",
     -32009: "The A2A server does not speak A2A 1.0.",
 }
@@ -241,4 +243,5 @@ KIND = AgentKind(
     missing_setting=_missing_setting,
     open=_open,
     streams_progress=True,
+    works_elsewhere=True,
 )

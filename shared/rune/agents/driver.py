@@ -179,4 +179,5 @@ KIND = AgentKind(
     missing_setting=_missing_setting,
     open=_open,
     streams_progress=True,
+    works_elsewhere=True,
 )

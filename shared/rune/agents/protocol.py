@@ -208,10 +208,33 @@ class Agent(Protocol):
         ...
 
     async def stop(self, request: AgentRequest, state_json: str) -> AgentAnswer | None:  # noqa: ARG002  # few do
-        """End what the state tells of, since no other turn is taken; return the best answer it has, or None.
+        """Return the best answer that the state holds, since the time or the money is over; None for none.
 
-        The time or the money is over, or the job is cancelled, and then the answer is not used. No model is asked.
-        There are two seconds to end work on another server.
+        No model is asked, and nothing is sent.
+        """
+        return None  # so that it is not abstract
+
+    async def end_elsewhere(self, request: AgentRequest, state_json: str | None) -> str | None:  # noqa: ARG002
+        """Have another server end what it does for the job, which is to end: of a kind that `works_elsewhere`.
+
+        It is called again, a few times, until nothing is left to do.
+
+        Parameters
+        ----------
+        state_json
+            None where the first turn may have been taken, and what came of it is not known.
+
+        Returns
+        -------
+        str or None
+            The state from which the next call goes on; None where nothing is left to do.
+
+        Raises
+        ------
+        RequestRejectedError
+            There is nothing to end, or the server cannot end it.
+        ModelServerError, AddressError
+            It is not known whether it has ended.
         """
         return None  # so that it is not abstract
 
@@ -245,6 +268,9 @@ class AgentKind:
         Returns the agent; nothing is sent yet. May raise `AddressRefusedError`.
     streams_progress
         Whether a job shows how far it is while the agent works.
+    works_elsewhere
+        Whether another server goes on working for the job between two turns. When the job ends, however that is,
+        `end_elsewhere` is called.
     asks_often
         Whether it may ask the job's model more than once. Then `max_tokens` and `max_turns` of the job, and
         `TURN_ANSWER_TOKENS`, bound what that costs.
@@ -261,6 +287,7 @@ class AgentKind:
     missing_setting: Callable[[TenantAgents], str | None]
     open: Callable[[TenantAgents, AddressPolicy], Agent]
     streams_progress: bool = False
+    works_elsewhere: bool = False
     asks_often: bool = False
     context_tokens: int | None = None
     state_version: int = 1

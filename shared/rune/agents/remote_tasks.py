@@ -3,17 +3,18 @@
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import override
 
 from rune.agents.protocol import Agent, AgentAnswer, AgentRequest, GoOn, Turn
 from rune.errors import (
-    AddressError,
     ModelServerError,
     RuneError,
+    ServerFailedError,
     ServerOverloadedError,
     ServerTimeoutError,
+    ServerUnreachableError,
+    StreamTruncatedError,
     UnreadableRowError,
 )
 from rune.llm.fields import as_object, parse_json, read_count, read_number, read_text
@@ -22,12 +23,15 @@ from rune.llm.protocol import OnChunk
 CALL_SECONDS = 30.0
 """Longest time of one call. A server that takes so long to accept work or to tell of it is not there."""
 
-STOP_SECONDS = 2.0
-"""Longest call that asks the server to stop; see `StepPlan.winds_down`."""
+STOP_SECONDS = 10.0
+"""Longest call that asks the server to stop; several may follow one another."""
 
 FIRST_PAUSE_SECONDS = 2
 LONGEST_PAUSE_SECONDS = 15
 """Between two looks; it rises by a second each two looks."""
+
+MAX_FAILED_SUBMITS = 2
+"""To hand the question over, where the server may have it; what fails after them fails the turn."""
 
 MAX_FAILED_LOOKS = 10
 """One after another. The work goes on elsewhere meanwhile, so an outage does not end it."""
@@ -41,6 +45,9 @@ DOUBLE_WARNING = (
 
 _LONGEST_SECONDS = 1e9
 
+_ANSWER_LOST = (ServerUnreachableError, ServerTimeoutError, ServerFailedError, StreamTruncatedError)
+"""Failures of a call that the server may have carried out."""
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteTask:
@@ -49,11 +56,11 @@ class RemoteTask:
     Attributes
     ----------
     id
-        The server's own name of it.
+        The server's own name of it; empty until it has told one.
     seconds_left
         Of the job, when it was handed over.
     looks, failed_looks
-        At it so far, and how many failed since the last that did not.
+        At it so far, and how many failed since the last that did not; before it has a name, of handing it over.
     may_be_double
         Whether it may have been handed over before.
     """
@@ -84,7 +91,7 @@ class RemoteTask:
         except ValueError:
             members = {}
         task_id = read_text(members, "id")
-        if not task_id:
+        if not task_id and not read_count(members, "failed_looks"):
             raise UnreadableRowError("This version does not understand the state of another server's work.")
         return cls(
             task_id,
@@ -118,28 +125,45 @@ class RemoteAgent(Agent):
 
     @abstractmethod
     async def cancel(self, task_id: str, timeout_seconds: float) -> None:
-        """Ask the server to stop; a server that cannot is no error."""
+        """Ask the server to stop; see `Agent.end_elsewhere` for what it raises."""
 
     @override
     async def take_turn(self, request: AgentRequest, state_json: str | None, on_chunk: OnChunk) -> Turn:
-        timeout_seconds = min(CALL_SECONDS, request.timeout_seconds)
-        if state_json is not None:
-            return await self._look(request, RemoteTask.from_json(state_json), timeout_seconds)
-        seconds_left = min(request.seconds_left, _LONGEST_SECONDS)
-        submitted = await self.submit(request, timeout_seconds)
-        # Nothing that can fail stands between the answer and the state with its id.
-        may_be_double = request.try_number > 1
-        if isinstance(submitted, AgentAnswer):
-            return _with(submitted, {"submit_warning": DOUBLE_WARNING} if may_be_double else {}, {})
-        task = RemoteTask(submitted, seconds_left, may_be_double=may_be_double)
-        return _go_on(task, FIRST_PAUSE_SECONDS)
+        task = None if state_json is None else RemoteTask.from_json(state_json)
+        if task is None or not task.id:
+            return await self._submit(request, task)
+        return await self._look(request, task, min(CALL_SECONDS, request.timeout_seconds))
 
     @override
-    async def stop(self, request: AgentRequest, state_json: str) -> AgentAnswer | None:
-        task = RemoteTask.from_json(state_json)
-        with suppress(ModelServerError, AddressError):
-            await self.cancel(task.id, min(STOP_SECONDS, request.timeout_seconds))
-        return None
+    async def end_elsewhere(self, request: AgentRequest, state_json: str | None) -> str | None:
+        timeout_seconds = min(STOP_SECONDS, request.timeout_seconds)
+        task_id = "" if state_json is None else RemoteTask.from_json(state_json).id
+        if task_id:
+            await self.cancel(task_id, timeout_seconds)
+            return None
+        # The server may have the question, and only the answer that names its work was lost. With the same key it
+        # names it again.
+        submitted = await self.submit(request, timeout_seconds)
+        if isinstance(submitted, AgentAnswer):
+            return None
+        return RemoteTask(submitted, 0.0, may_be_double=True).to_json()
+
+    async def _submit(self, request: AgentRequest, task: RemoteTask | None) -> Turn:
+        failed_count = 0 if task is None else task.failed_looks
+        seconds_left = min(request.seconds_left, _LONGEST_SECONDS) if task is None else task.seconds_left
+        may_be_double = request.try_number > 1 or task is not None
+        try:
+            submitted = await self.submit(request, min(CALL_SECONDS, request.timeout_seconds))
+        except _ANSWER_LOST as error:
+            if failed_count >= MAX_FAILED_SUBMITS:
+                raise
+            # It is kept that the server may have the question.
+            failed = RemoteTask("", seconds_left, 0, failed_count + 1, may_be_double=True)
+            return _go_on(failed, _pause_after(error, failed.failed_looks))
+        # Nothing that can fail stands between the answer and the state with its id.
+        if isinstance(submitted, AgentAnswer):
+            return _with(submitted, {"submit_warning": DOUBLE_WARNING} if may_be_double else {}, {})
+        return _go_on(RemoteTask(submitted, seconds_left, may_be_double=may_be_double), FIRST_PAUSE_SECONDS)
 
     async def _look(self, request: AgentRequest, task: RemoteTask, timeout_seconds: float) -> Turn:
         taken_seconds = max(0.0, task.seconds_left - request.seconds_left)
@@ -154,7 +178,6 @@ class RemoteAgent(Agent):
             told = {"submit_warning": DOUBLE_WARNING} if task.may_be_double else {}
             return _with(answer, told, {"ask": round(taken_seconds * 1000)})
         if self._limit_seconds is not None and taken_seconds >= self._limit_seconds:
-            await self.stop(request, task.to_json())
             raise ServerTimeoutError(f"{self._name} did not answer within {self._limit_seconds:g} seconds.")
         looks = task.looks + 1
         pause_seconds = min(FIRST_PAUSE_SECONDS + looks // 2, LONGEST_PAUSE_SECONDS)

@@ -6,7 +6,8 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from rune.clock import Clock
 from rune.errors import (
@@ -287,17 +288,16 @@ class Engine:
         step = plan.STEPS[job.step]
         forced = forced_outcome(job, now)
         if forced is not None:
-            # Once: a worker that is lost over it must not keep the job from its end.
-            if (
-                isinstance(forced, Cancelled)
-                and step.winds_down
-                and self._lane is step.lane
-                and job.attempts <= 1
-            ):
-                await self._wind_down(job, lease, lane_seconds)
+            # A worker that is lost over it again and again must not keep the job from its end.
+            if step.winds_down and self._lane is step.lane and job.attempts <= lifecycle.MAX_ATTEMPTS + 1:
+                return await self._wind_down(job, forced, lease, lane_seconds)
             return forced
         if step.lane is not self._lane:
             return Again(delay_seconds=0)
+        return await self._run_own_step(job, lease, lane_seconds, now)
+
+    async def _run_own_step(self, job: Job, lease: Lease, lane_seconds: float, now: datetime) -> Outcome:
+        step = plan.STEPS[job.step]
         try:
             request_json = self._store.read_request(job)
             state_json = self._store.read_state(job) if step.keeps_state else None
@@ -312,20 +312,33 @@ class Engine:
             time_left_seconds = max(time_left_seconds, plan.CLOSING_SECONDS)
         time_limit_seconds = min(plan.time_limit_seconds_of(job.step), time_left_seconds, lane_seconds)
         context = StepContext(job, request_json, time_limit_seconds, state_json=state_json)
-        return await self._run_step_of(context, lease)
+        outcome = await self._run_step_of(context, lease)
+        if isinstance(outcome, Cancelled) and context.works_elsewhere:
+            # The next turn begins with the request, and ends that work.
+            return Again(0, dict(context.progress))
+        return outcome
 
-    async def _wind_down(self, job: Job, lease: Lease, lane_seconds: float) -> None:
-        """Let the step stop what other servers do for a job that is cancelled; how that goes decides nothing."""
+    async def _wind_down(
+        self, job: Job, forced: Cancelled | Failed, lease: Lease, lane_seconds: float
+    ) -> Outcome:
+        """Let the step end what other servers do for a job that is to end; return the end, or another such turn."""
         try:
             state_json = self._store.read_state(job)
-            if state_json is None:
-                return
+            if state_json is None and job.attempts <= 1 and not job.failures:
+                return forced
             request_json = self._store.read_request(job)
             limit_seconds = min(plan.time_limit_seconds_of(job.step), lane_seconds)
-            context = StepContext(job, request_json, limit_seconds, state_json=state_json)
-            await self._run_step_of(context, lease)
+            context = StepContext(job, request_json, limit_seconds, state_json=state_json, ends_with=forced)
+            outcome = await self._run_step_of(context, lease)
         except (JobNotFoundError, StoreUnavailableError, UnreadableRowError) as error:
             log.warning("wind_down.left_out", extra={**_labels(job), "reason": error.sentence})
+            if isinstance(error, JobNotFoundError):
+                return forced
+            outcome = Again(OUTAGE_PAUSE_SECONDS, dict(job.progress))
+        if isinstance(outcome, Again) and _may_wind_on(job, outcome, self._clock.now()):
+            return outcome
+        notes = outcome.notes if isinstance(outcome, Cancelled | Failed) else ()
+        return replace(forced, notes=notes)
 
     async def _release(self, job: Job, lease: Lease, lane_seconds: float) -> Outcome:
         """Give a machine back: in either lane, after the deadline too, and without what cannot be read."""
@@ -370,6 +383,15 @@ class Engine:
             # The outermost edge of a step: an unforeseen error must end in the job, not in a queue.
             log.exception("step.crashed", extra=_labels(job))
             return Failed("internal_error", "RUNE failed; the log has the details.", retryable=True)
+
+
+def _may_wind_on(job: Job, outcome: Again, now: datetime) -> bool:
+    """Return whether a job that is to end gets another turn to wind down.
+
+    With a state, the step counts its tries. Without one it waits, for which a cancel request leaves some time.
+    """
+    asked_at = job.cancel_requested_at
+    return outcome.state_json is not None or (asked_at is not None and now < asked_at + plan.WINDING_DOWN)
 
 
 def _outcome_when_not_understood(job: Job, error: UnreadableRowError) -> Outcome:

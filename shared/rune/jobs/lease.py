@@ -41,7 +41,8 @@ class Lease:
     def must_stop(self, context: StepContext) -> bool:
         """Look after the lease of a running step; return whether the step is to be interrupted.
 
-        A cancel request interrupts only a step that may be interrupted (`StepPlan.breaks_off`).
+        A cancel request interrupts only a step that may be interrupted (`StepPlan.breaks_off`), and only where the
+        step allows it now. A turn that began with the request ends what is to end.
 
         Raises
         ------
@@ -49,7 +50,8 @@ class Lease:
             As `renew`.
         """
         is_cancelled = self.keep(dict(context.progress), context.cost_at)
-        return is_cancelled and plan.STEPS[context.job.step].breaks_off
+        breaks_off = plan.STEPS[context.job.step].breaks_off and context.breaks_off
+        return is_cancelled and breaks_off and context.job.cancel_requested_at is None
 
     def keep(self, progress: Progress, cost_at: Callable[[datetime], int] | None = None) -> bool:
         """Renew the lease if it is time to, and look for a cancel request if not; return whether there is one.

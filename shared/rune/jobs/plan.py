@@ -43,8 +43,8 @@ class StepPlan:
     time_limit_seconds
         Longest run; None leaves it at the lane's.
     winds_down
-        Whether it runs once more for a job that is cancelled between its turns, to stop work that another server
-        does for it. Two seconds later it is interrupted, and the job is cancelled however that went.
+        Whether it runs once more for a job that is to end, to end what another server does for it; again after a
+        while where that failed, for `WINDING_DOWN` at most. The job ends however that went.
     """
 
     lane: Lane
@@ -117,6 +117,9 @@ CALL_HEADROOM_SECONDS = 5.0
 CLOSING_GRACE = timedelta(minutes=3)
 """How long after the deadline such a step may still run. What it has measured is paid for, and the turn of a worker
 that is lost near the deadline is sent again only after its lease and a tick of the janitor."""
+
+WINDING_DOWN = timedelta(minutes=5)
+"""How long after a cancel request a job may still be kept for work on another server that could not be ended."""
 
 GO_ON_SECONDS = {Lane.MONEY: 10, Lane.INFERENCE: 60, Lane.LOAD: 60}
 """So far into an invocation a worker still begins the job's next turn. What is left is enough for each step."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from rune.jobs.outcomes import Outcome
+from rune.jobs.outcomes import Cancelled, Failed, Outcome
 from rune.jobs.record import Job
 from rune.jobs.tokens import TokenAccount
 
@@ -40,6 +40,15 @@ class StepContext:
         does not rise. The lease writes it with the progress.
     tokens
         Where a step that buys tokens notes what they cost. The engine gives each turn one.
+    ends_with
+        How the job ends, where that is decided: a step that winds down (`StepPlan.winds_down`) does nothing but end
+        what other servers do for the job. It returns this outcome, or `Again` with a state for another try.
+    breaks_off
+        Whether a cancel request may interrupt the turn. A step sets it to False while what it asks of another
+        server can only be ended by a name that the answer tells.
+    works_elsewhere
+        Whether another server works for the job. A step sets it; a turn that a cancel request interrupts is then
+        followed by one that winds down.
     """
 
     job: Job
@@ -50,6 +59,9 @@ class StepContext:
     progress: dict[str, int] = field(default_factory=dict)
     cost_at: Callable[[datetime], int] | None = field(default=None, compare=False)
     tokens: TokenAccount | None = field(default=None, compare=False)
+    ends_with: Cancelled | Failed | None = None
+    breaks_off: bool = field(default=True, compare=False)
+    works_elsewhere: bool = field(default=False, compare=False)
 
 
 type Step = Callable[[StepContext], Coroutine[Any, Any, Outcome]]

@@ -84,7 +84,7 @@ class Transition:
 _REQUEUE = "requeue"
 
 
-def forced_outcome(job: Job, now: datetime) -> Outcome | None:
+def forced_outcome(job: Job, now: datetime) -> Cancelled | Failed | None:
     """Return the outcome that is forced on a turn, or None where its step may run.
 
     A cancel request, the deadline and lost workers force one.
@@ -158,9 +158,15 @@ def _follow(  # noqa: PLR0911 one for each outcome
             return _end_release(job, outcome, now, duration_ms)
 
 
-def cut_off(job: Job, outcome: Outcome, duration_ms: int) -> Cancelled:
-    """Return the outcome of a turn whose step had ended when the cancel request was seen; it tells of the step."""
+def cut_off(job: Job, outcome: Outcome, duration_ms: int) -> Cancelled | Again:
+    """Return the outcome of a turn whose step had ended when the cancel request was seen; it tells of the step.
+
+    A step that winds down is given another turn for that, with what this one has found.
+    """
+    winds_down = plan.STEPS[job.step].winds_down
     match outcome:
+        case Again() if winds_down:
+            return replace(outcome, delay_seconds=0)
         case Again():
             return Cancelled(outcome.notes, outcome.spending)
         case Requeue():
@@ -169,7 +175,8 @@ def cut_off(job: Job, outcome: Outcome, duration_ms: int) -> Cancelled:
             step_end = _step_end(job, duration_ms, error_type=outcome.error_type, labels=outcome.labels)
             return Cancelled((*outcome.notes, step_end), outcome.spending)
         case Failed():
-            return Cancelled((*outcome.notes, _step_end(job, duration_ms, error_type=outcome.code)))
+            notes = (*outcome.notes, _step_end(job, duration_ms, error_type=outcome.code))
+            return Again(0, notes=notes) if winds_down else Cancelled(notes)
         case _:
             return Cancelled()
 
@@ -348,20 +355,28 @@ def _phases(job: Job, outcome: Next | Done, duration_ms: int) -> dict[str, Value
 def _fail(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Transition:
     """Return the transition to another try of the step, or the failure of the job where no try is left."""
     notes = (*outcome.notes, _step_end(job, duration_ms, error_type=outcome.code))
-    if outcome.retryable and not outcome.is_final and job.failures + 1 < MAX_FAILURES:
-        delay_seconds = outcome.retry_after_seconds or RETRY_DELAYS_SECONDS[job.failures]
-        # A turn that would only find the deadline passed would hide why the job failed.
-        if forced_outcome(job, now + timedelta(seconds=delay_seconds)) is None:
-            return _go_on(
-                job,
-                now,
-                step=job.step,
-                delay_seconds=delay_seconds,
-                notes=notes,
-                sets={"failures": job.failures + 1, "progress": {}},
-            )
+    delay_seconds = retry_delay_seconds(job, outcome, now)
+    if delay_seconds is not None:
+        return _go_on(
+            job,
+            now,
+            step=job.step,
+            delay_seconds=delay_seconds,
+            notes=notes,
+            sets={"failures": job.failures + 1, "progress": {}},
+        )
     failure = Failure(outcome.code, clip_sentence(outcome.sentence), job.step, outcome.retryable)
     return _conclude(job, now, Status.FAILED, notes=notes, failure=failure)
+
+
+def retry_delay_seconds(job: Job, outcome: Failed, now: datetime) -> int | None:
+    """Return after how long the step is tried again; None where the failure is the job's."""
+    if not outcome.retryable or outcome.is_final or job.failures + 1 >= MAX_FAILURES:
+        return None
+    delay_seconds = outcome.retry_after_seconds or RETRY_DELAYS_SECONDS[job.failures]
+    # A turn that would only find the deadline passed would hide why the job failed.
+    is_in_time = forced_outcome(job, now + timedelta(seconds=delay_seconds)) is None
+    return delay_seconds if is_in_time else None
 
 
 def _retry_release(job: Job, outcome: Failed, now: datetime, duration_ms: int) -> Transition:
@@ -462,7 +477,7 @@ def _go_on(
     """Return the transition of a job that goes on: its next turn, and the message for it."""
     delay_seconds = max(0, min(delay_seconds, LONGEST_DELAY_SECONDS))
     requires: tuple[Requirement, ...] = _own_turn(job)
-    if delay_seconds and not job.is_releasing:
+    if delay_seconds and not job.is_releasing and job.cancel_requested_at is None:
         # A cancel request that came while the step ran must not wait until the delay is over.
         requires = (*requires, IsAbsentOrBefore("cancel_requested_at", job.created_at))
     events = _events(job, now, notes)

@@ -3,6 +3,7 @@
 Each turn of the agent is a turn of the job, and the state between them is committed.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,14 +31,16 @@ from rune.errors import (
     AddressError,
     CostCapReachedError,
     ModelServerError,
+    RequestRejectedError,
     RuneError,
+    ServerAccessError,
     StoreUnavailableError,
 )
 from rune.jobs.artifacts import artifact_key
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome
 from rune.jobs.record import StepName
 from rune.jobs.step import Step, StepContext
-from rune.jobs.transitions import RETRY_DELAYS_SECONDS, failure_of, out_of_time
+from rune.jobs.transitions import RETRY_DELAYS_SECONDS, failure_of, out_of_time, retry_delay_seconds
 from rune.kubernetes.source import ClusterSource
 from rune.llm.dialects import Dialect
 from rune.llm.protocol import ModelServer
@@ -46,11 +49,19 @@ from rune.net.addresses import AddressPolicy
 from rune.tenants.document import TenantAgents
 from rune.tenants.settings import TenantSource
 from rune.workflows.acquaintance import acquaintance_in, wait_while_loading
-from rune.workflows.agent_state import AgentState, agent_state_in
+from rune.workflows.agent_state import AgentState, KeptFailure, agent_state_in
 from rune.workflows.answers import keep_answer, keep_artifacts, keep_details
 from rune.workflows.benchmark.dependencies import RecordFiles
 from rune.workflows.graph import Fact, step_after
 from rune.workflows.model_servers import IDLE_TIMEOUT_SECONDS, Backends, time_left_seconds
+
+log = logging.getLogger(__name__)
+
+ENDING_DELAYS_SECONDS = (2, 5, 10, 20, 40)
+"""Between two tries to have another server end what it does for a job that is to end. The sixth try is the last."""
+
+# A server that refuses its token is asked again once the tenant's token has changed.
+_SAYS_IT_IS_OVER = (RequestRejectedError, ServerAccessError)
 
 
 class _Opener:
@@ -134,29 +145,75 @@ class AgenticAgent:
         request, settings = _request(context), self._settings(context)
         kind = find_agent(request.agent, settings)
         state = agent_state_in(context.state_json, kind)
-        is_over = context.job.cancel_requested_at is not None or self._seconds_left(context) <= 0
-        if is_over and state.own_json is None:
-            return _end_without_answer(context)
+        ends_with = self._end_of(context, state)
+        if ends_with is not None and state.own_json is None and not _may_be_handed_over(context, kind):
+            return ends_with
+        if state.own_json is not None:
+            # Renewals of the lease write the turn's progress in place of what the last turn left.
+            context.progress.update(context.job.progress)
+        context.works_elsewhere = kind.works_elsewhere and state.own_json is not None
+        # The answer to the question's handing over has the name by which that work can be ended.
+        context.breaks_off = not kind.works_elsewhere or state.own_json is not None
         opener = self._opener(request, context, state.dialect)
         question = self._question(request, context, opener)
         work = _Work(context, kind, state, opener, question, self._files)
         agent = open_agent(request.agent, settings, self._policy)
         try:
-            return await self._take_turn(agent, work)
+            if ends_with is None:
+                return await self._take_turn(agent, work)
+            if kind.works_elsewhere:
+                return await self._end_elsewhere(agent, work, ends_with)
+            is_cancelled = isinstance(ends_with, Cancelled)
+            stopped = None if is_cancelled or context.ends_with else await _stop(agent, work)
+            return stopped or ends_with
         finally:
             await agent.aclose()
 
+    def _end_of(self, context: StepContext, state: AgentState) -> Cancelled | Failed | None:
+        """Return how the job ends where another turn of the agent may not be taken."""
+        if context.ends_with is not None:
+            return context.ends_with
+        if context.job.cancel_requested_at is not None:
+            return Cancelled()
+        if state.ends_with is not None:
+            return state.ends_with.as_outcome()
+        return replace(out_of_time(context.job), is_final=True) if self._seconds_left(context) <= 0 else None
+
+    async def _end_elsewhere(self, agent: Agent, work: _Work, ends_with: Cancelled | Failed) -> Outcome:
+        """Have another server end its work; return the job's end, or another turn where that is not known."""
+        context, state = work.context, work.state
+        try_number = state.end_count + 1
+        failure: RuneError | None = None
+        left_json = state.own_json
+        try:
+            left_json = await agent.end_elsewhere(work.question, state.own_json)
+        except (ModelServerError, AddressError) as error:
+            failure = error
+        if isinstance(failure, ServerAccessError):
+            self._backends.reread_key(context.job)
+        note = Note("agent.end", {"try": str(try_number)}, failure.code if failure else None)
+        is_over = left_json is None if failure is None else isinstance(failure, RequestRejectedError)
+        if not is_over and try_number <= len(ENDING_DELAYS_SECONDS):
+            kept = KeptFailure.of(ends_with) if isinstance(ends_with, Failed) else None
+            ended = state.model_copy(
+                update={"own_json": left_json, "end_count": try_number, "ends_with": kept}
+            )
+            return Again(
+                ENDING_DELAYS_SECONDS[try_number - 1],
+                dict(context.progress),
+                state_json=ended.model_dump_json(),
+                notes=(note,),
+            )
+        if failure is not None:
+            log.warning("agent.may_work_on", extra={"job_id": context.job.job_id, "reason": failure.sentence})
+        return replace(ends_with, notes=(*ends_with.notes, note))
+
     async def _take_turn(self, agent: Agent, work: _Work) -> Outcome:
         context, state, question = work.context, work.state, work.question
-        if state.own_json is not None:
-            # Renewals of the lease write the turn's progress in place of what the last turn left.
-            context.progress.update(context.job.progress)
 
         def show_progress(chunk_count: int) -> None:
             context.progress["chunks"] = chunk_count
 
-        if question.seconds_left <= 0 or context.job.cancel_requested_at is not None:
-            return await _stop(agent, work) or _end_without_answer(context)
         try:
             turn = await agent.take_turn(question, state.own_json, show_progress)
         except CostCapReachedError:
@@ -168,6 +225,10 @@ class AgenticAgent:
             if self._is_last_try(context, state, error):
                 # Another turn would only find the time over, and hide why the job failed.
                 return replace(failure_of(context.job, error, self._clock.now()), is_final=True)
+            if context.works_elsewhere and not isinstance(error, _SAYS_IT_IS_OVER):
+                failed = failure_of(context.job, error, self._clock.now())
+                if retry_delay_seconds(context.job, failed, self._clock.now()) is None:
+                    return await self._end_elsewhere(agent, work, replace(failed, is_final=True))
             raise
         if isinstance(turn, AgentAnswer):
             return _done(work, turn)
@@ -234,13 +295,13 @@ class AgenticAgent:
         )
 
 
+def _may_be_handed_over(context: StepContext, kind: AgentKind) -> bool:
+    """Return whether the first turn of such an agent may have been taken, and was lost or failed."""
+    return kind.works_elsewhere and (context.job.attempts > 1 or context.job.failures > 0)
+
+
 def _request(context: StepContext) -> AgenticAgentRequest:
     return read_stored(AgenticAgentRequest, context.request_json)
-
-
-def _end_without_answer(context: StepContext) -> Outcome:
-    job = context.job
-    return Cancelled() if job.cancel_requested_at is not None else replace(out_of_time(job), is_final=True)
 
 
 async def _stop(agent: Agent, work: _Work) -> Done | None:

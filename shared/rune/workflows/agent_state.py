@@ -8,10 +8,28 @@ from pydantic import Field
 from rune.agents.protocol import AgentKind, AgentTokens, GoOn
 from rune.contracts import Document, TokenTelemetry, read_stored
 from rune.errors import UnreadableRowError
+from rune.jobs.outcomes import Failed
 from rune.llm.dialects import STANDARD, Dialect
 from rune.workflows.acquaintance import acquaintance_in, is_acquaintance
 
 NO_TOKENS = TokenTelemetry(system_prompt=0, tool_calls=0, agent_reasoning=0, output=0, total=0)
+
+
+class KeptFailure(Document):
+    """A failure of a job that winds down."""
+
+    code: str
+    sentence: str
+    retryable: bool
+
+    @classmethod
+    def of(cls, outcome: Failed) -> "KeptFailure":
+        """Return what is kept of an outcome."""
+        return cls(code=outcome.code, sentence=outcome.sentence, retryable=outcome.retryable)
+
+    def as_outcome(self) -> Failed:
+        """Return the end of the job."""
+        return Failed(self.code, self.sentence, self.retryable, is_final=True)
 
 
 class AgentState(Document):
@@ -28,6 +46,10 @@ class AgentState(Document):
     phases_ms: dict[str, int] = Field(default_factory=dict)
     dialect: Dialect = STANDARD
     """What the model server takes, as learnt so far."""
+    end_count: int = 0
+    """How often another server was asked to end its work, and it is not known whether it has."""
+    ends_with: KeptFailure | None = None
+    """How the job ends once that work has ended; None where the job does not fail by itself."""
 
     def after(self, turn: GoOn, kind: AgentKind, dialect: Dialect) -> "AgentState":
         """Return the state after another turn."""

@@ -1,6 +1,7 @@
 """What a tenant's settings mean for a step that runs: suspension, and keys that changed meanwhile."""
 
 from rune.errors import ServerAccessError, SettingsUnavailableError
+from rune.jobs import plan
 from rune.jobs.outcomes import Again, Failed, Outcome
 from rune.jobs.step import Step, StepContext
 from rune.tenants.settings import TenantSettings, TenantSource
@@ -10,7 +11,7 @@ SETTINGS_DELAY_SECONDS = 20
 
 
 def heeding_tenant(step: Step, tenants: TenantSource) -> Step:
-    """Return a step that does not run for a suspended tenant, and takes up a key that has changed.
+    """Return a step that does not run for a suspended tenant, but to wind down, and takes up a changed key.
 
     A server that refuses a key has done nothing, so the step may run again. It does so at once, and once, if the
     tenant's keys have changed since it began. A later turn may come to a process that still has the old key.
@@ -21,7 +22,10 @@ def heeding_tenant(step: Step, tenants: TenantSource) -> Step:
         try:
             before = _recall(tenants, tenant)
             if before is not None and before.is_suspended:
-                return Failed("tenant_suspended", "The tenant is suspended.", retryable=False)
+                suspended = Failed("tenant_suspended", "The tenant is suspended.", retryable=False)
+                if not plan.STEPS[context.job.step].winds_down:
+                    return suspended
+                context.ends_with = context.ends_with or suspended
             return await step(context)
         except SettingsUnavailableError:
             return Again(SETTINGS_DELAY_SECONDS, dict(context.job.progress))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rune.errors import JobFinishedError
-from rune.jobs import closing, engine, lifecycle, transitions
+from rune.jobs import closing, engine, lifecycle, plan, transitions
 from rune.jobs.admission import Admission
 from rune.jobs.lease import run_leased
 from rune.jobs.lifecycle import Send
@@ -96,8 +96,9 @@ class WatchedStore(MemoryJobStore):
             assert not known & {event.number for event in transition.events}, "an event was overwritten"
             self._committed.add(turn)
             is_delayed = transition.send is not None and transition.send.delay_seconds > 0
-            # A release is not interrupted by a cancel request.
-            is_to_stop = self.jobs[job.job_id].cancel_requested_at is not None and not job.is_releasing
+            # A release is not interrupted by a cancel request, and a step that winds down may wait for a server.
+            may_wait = job.is_releasing or plan.STEPS[job.step].winds_down
+            is_to_stop = self.jobs[job.job_id].cancel_requested_at is not None and not may_wait
             assert not (is_delayed and is_to_stop), "a job that was to stop waits"
         return is_written
 

@@ -28,8 +28,10 @@ from rune.errors import (
     InvalidRequestError,
     ModelNotFoundError,
     OutOfMemoryError,
+    RequestRejectedError,
     RuneError,
     ServerUnreachableError,
+    StreamFailedError,
     UnreadableRowError,
 )
 from rune.jobs.outcomes import Again, Cancelled, Done, Failed, Next, Note, Outcome
@@ -221,6 +223,9 @@ class FakeAgent(Agent):
     asked: list[AgentRequest] = field(default_factory=list)
     states: list[str | None] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    ended: list[str | None] = field(default_factory=list)
+    ends: list[str | RuneError] = field(default_factory=list)
+    """Of `end_elsewhere`, one after another: what it raises, or the state that it leaves; then it has ended."""
     close_count: int = 0
 
     def open(self, settings: TenantAgents, policy: AddressPolicy) -> FakeAgent:
@@ -245,6 +250,14 @@ class FakeAgent(Agent):
         return self.partial
 
     @override
+    async def end_elsewhere(self, request: AgentRequest, state_json: str | None) -> str | None:
+        self.ended.append(state_json)
+        end = self.ends.pop(0) if self.ends else None
+        if isinstance(end, RuneError):
+            raise end
+        return end
+
+    @override
     async def aclose(self) -> None:
         self.close_count += 1
 
@@ -253,8 +266,10 @@ class FakeAgent(Agent):
             raise self.error
 
 
-def kind_of(agent: FakeAgent) -> AgentKind:
-    return AgentKind("fake", "Is not real.", frozenset(), nothing_missing, agent.open)
+def kind_of(agent: FakeAgent, *, works_elsewhere: bool = False) -> AgentKind:
+    return AgentKind(
+        "fake", "Is not real.", frozenset(), nothing_missing, agent.open, works_elsewhere=works_elsewhere
+    )
 
 
 @pytest.fixture
@@ -445,14 +460,129 @@ def test_job_fails_as_others_when_its_time_is_over_and_the_agent_has_nothing(age
     assert agent.stopped == ['{"calls": 1}']
 
 
-def test_work_elsewhere_is_stopped_when_the_job_is_cancelled(agent: FakeAgent) -> None:
-    cancelled = a_claimed_job(kind=Kind.AGENTIC_AGENT, cancel_requested_at=NOW)
+CANCELLED = a_claimed_job(kind=Kind.AGENTIC_AGENT, cancel_requested_at=NOW)
+
+
+def test_cancelled_job_asks_its_agent_nothing_more(agent: FakeAgent) -> None:
     begun = a_turn(agent="fake")
-    begun.job = cancelled
+    begun.job = CANCELLED
 
     assert run_with(FakeModelServer(), StepName.RUN_AGENT, begun) == Cancelled()
-    assert run_with(FakeModelServer(), StepName.RUN_AGENT, a_later_turn(agent, cancelled)) == Cancelled()
-    assert (agent.stopped, len(agent.asked)) == (['{"calls": 1}'], 1)
+    assert run_with(FakeModelServer(), StepName.RUN_AGENT, a_later_turn(agent, CANCELLED)) == Cancelled()
+    assert (agent.stopped, agent.ended, len(agent.asked)) == ([], [], 1)
+
+
+# Work of another server.
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> FakeAgent:
+    """An agent whose work another server does, known as `fake`."""
+    agent = FakeAgent()
+    monkeypatch.setitem(registry._KINDS, "fake", kind_of(agent, works_elsewhere=True))
+    return agent
+
+
+SUSPENDED = Failed("tenant_suspended", "The tenant is suspended.", retryable=False)
+ENDED_NOTE = Note("agent.end", {"try": "1"})
+
+
+@pytest.mark.parametrize(
+    ("job", "forced", "end"),
+    [
+        (CANCELLED, None, Cancelled((ENDED_NOTE,))),
+        (ENDED, None, replace(out_of_time(ENDED), is_final=True, notes=(ENDED_NOTE,))),
+        (None, SUSPENDED, replace(SUSPENDED, notes=(ENDED_NOTE,))),
+    ],
+    ids=["cancelled", "out of time", "suspended"],
+)
+def test_work_elsewhere_is_ended_with_its_job(
+    remote: FakeAgent, job: Job | None, forced: Failed | None, end: Outcome
+) -> None:
+    context = a_later_turn(remote, job)
+    context.ends_with = forced
+
+    assert run_with(FakeModelServer(), StepName.RUN_AGENT, context) == end
+    assert (remote.ended, len(remote.asked)) == (['{"calls": 1}'], 1)
+
+
+def test_end_elsewhere_is_asked_for_again_until_it_is_known(remote: FakeAgent) -> None:
+    remote.ends = [ServerUnreachableError("Nobody."), '{"calls": 2}']
+    context = a_later_turn(remote, CANCELLED)
+
+    delays = []
+    while isinstance(outcome := run_with(FakeModelServer(), StepName.RUN_AGENT, context), Again):
+        delays.append(outcome.delay_seconds)
+        context.state_json = outcome.state_json
+
+    assert outcome == Cancelled((Note("agent.end", {"try": "3"}),))
+    assert remote.ended == ['{"calls": 1}', '{"calls": 1}', '{"calls": 2}']
+    assert delays == [2, 5]
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(ServerUnreachableError("Nobody."), 6), (RequestRejectedError("No."), 1)], ids=repr
+)
+def test_job_ends_although_work_elsewhere_may_go_on(
+    remote: FakeAgent, error: RuneError, tries: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    remote.ends = [error] * 9
+    context = a_later_turn(remote, CANCELLED)
+
+    while isinstance(outcome := run_with(FakeModelServer(), StepName.RUN_AGENT, context), Again):
+        context.state_json = outcome.state_json
+
+    assert outcome == Cancelled((Note("agent.end", {"try": str(tries)}, error.code),))
+    assert (len(remote.ended), caplog.messages) == (tries, ["agent.may_work_on"])
+
+
+def test_work_elsewhere_is_ended_before_its_job_fails(remote: FakeAgent) -> None:
+    context = a_later_turn(remote)
+    remote.error, remote.ends = StreamFailedError("Lost."), [ServerUnreachableError("Nobody.")]
+
+    again = run_with(FakeModelServer(), StepName.RUN_AGENT, context)
+    assert isinstance(again, Again)
+    context.state_json = again.state_json
+
+    assert run_with(FakeModelServer(), StepName.RUN_AGENT, context) == Failed(
+        "stream_failed",
+        "Lost.",
+        retryable=False,
+        is_final=True,
+        notes=(Note("agent.end", {"try": "2"}),),
+    )
+
+
+def test_turn_that_may_be_tried_again_ends_nothing(remote: FakeAgent) -> None:
+    context = a_later_turn(remote)
+    remote.error = ServerUnreachableError("Nobody.")
+
+    with pytest.raises(ServerUnreachableError):
+        run_with(FakeModelServer(), StepName.RUN_AGENT, context)
+    assert remote.ended == []
+
+
+@pytest.mark.parametrize(("attempts", "ended"), [(1, []), (2, [None])])
+def test_question_that_a_lost_worker_may_have_handed_over_is_ended(
+    remote: FakeAgent, attempts: int, ended: list[str | None]
+) -> None:
+    context = a_turn(agent="fake")
+    context.job = replace(CANCELLED, attempts=attempts)
+
+    outcome = run_with(FakeModelServer(), StepName.RUN_AGENT, context)
+
+    assert isinstance(outcome, Cancelled)
+    assert remote.ended == ended
+
+
+def test_only_the_handing_over_is_not_broken_off(remote: FakeAgent) -> None:
+    first, later = a_turn(agent="fake"), a_later_turn(remote)
+
+    for context in (first, later):
+        run_with(FakeModelServer(), StepName.RUN_AGENT, context)
+
+    assert (first.breaks_off, first.works_elsewhere) == (False, False)
+    assert (later.breaks_off, later.works_elsewhere) == (True, True)
 
 
 def test_money_that_is_over_fails_the_job_when_the_agent_has_nothing(agent: FakeAgent) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import override
 
 import pytest
@@ -15,8 +15,8 @@ from rune.errors import (
     SettingsUnavailableError,
     StoreUnavailableError,
 )
-from rune.jobs.outcomes import Again, Failed, Next, Outcome
-from rune.jobs.record import RELEASING, StepName
+from rune.jobs.outcomes import Again, Cancelled, Failed, Next, Outcome
+from rune.jobs.record import RELEASING, Kind, StepName
 from rune.jobs.step import StepContext
 from rune.net.addresses import AddressPolicy
 from rune.tenants.settings import TenantSettings, TenantSource
@@ -96,6 +96,18 @@ def test_step_of_a_suspended_tenant_does_not_run() -> None:
 
     assert outcome == Failed("tenant_suspended", "The tenant is suspended.", retryable=False)
     assert ran == []
+
+
+def test_step_that_winds_down_does_that_alone_for_a_suspended_tenant() -> None:
+    context = a_context(Kind.AGENTIC_AGENT)
+    context.job = replace(context.job, step=StepName.RUN_AGENT)
+
+    async def step(given: StepContext) -> Outcome:
+        return Cancelled() if given.ends_with is None else given.ends_with
+
+    outcome = asyncio.run(heeding_tenant(step, Tenants(TenantSettings(is_suspended=True)))(context))
+
+    assert outcome == Failed("tenant_suspended", "The tenant is suspended.", retryable=False)
 
 
 def test_step_runs_again_when_its_key_was_refused_and_has_changed() -> None:
