@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.bench.artifacts import NotBuiltError
 from tests.bench.aws_calls import Calls, count_aws_calls
+from tests.bench.client_starts import ClientStart, measure_client_starts
 from tests.bench.cold_imports import WATCHED, ColdImport, measure_cold_imports
 from tests.bench.cold_starts import ColdStart, Pairs, measure_cold_starts
 from tests.bench.engine_costs import WAITING_COUNTS, Cost, measure_engine_costs
@@ -37,6 +38,7 @@ class Report:
     warm_requests: list[WarmRequest]
     aws_calls: list[Calls]
     costs: list[Cost]
+    client_starts: list[ClientStart]
 
 
 def measure(
@@ -49,6 +51,7 @@ def measure(
         measure_warm_requests(runs * WARM_RUNS_PER_RUN),
         count_aws_calls(),
         measure_engine_costs(waiting_counts),
+        measure_client_starts(runs),
     )
 
 
@@ -90,8 +93,19 @@ def tabulate(report: Report) -> str:
             *_align(calls),
             "",
             *_align(_cost_rows(report.costs)),
+            "",
+            *_align(_client_rows(report.client_starts)),
         ]
     )
+
+
+def _client_rows(starts: Sequence[ClientStart]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("command line", "shortest", "x bare click", "x bare Typer")]
+    rows += [
+        (start.program, f"{start.ms:.0f} ms", f"{start.click_ratio:.2f}", f"{start.typer_ratio:.2f}")
+        for start in starts
+    ]
+    return rows
 
 
 def _cost_rows(costs: Sequence[Cost]) -> list[tuple[str, ...]]:
@@ -155,6 +169,7 @@ def as_json(report: Report) -> str:
             ],
             "warm_requests": [{**asdict(warm), "ratio": warm.ratio} for warm in report.warm_requests],
             "aws_calls": {calls.act: calls.operations for calls in report.aws_calls},
+            "client_starts": [asdict(start) for start in report.client_starts],
             "costs": [{**asdict(cost), "usd": cost.usage.usd} for cost in report.costs],
         },
         indent=2,
@@ -184,7 +199,13 @@ def main() -> int:
         help="waiting jobs beside which the engine's cost is counted (%(default)s)",
     )
     parser.add_argument("--costs", action="store_true", help="count the engine's cost alone; needs no build")
+    parser.add_argument(
+        "--client", action="store_true", help="time the command line's starts alone; needs no build"
+    )
     chosen = parser.parse_args()
+    if chosen.client:
+        print("\n".join(_align(_client_rows(measure_client_starts(chosen.runs)))))  # noqa: T201
+        return 0
     if chosen.costs:
         print("\n".join(_align(show_own_costs(measure_own_costs()))))  # noqa: T201
         print("\n".join(["", *_align(_cost_rows(measure_engine_costs(chosen.waiting)))]))  # noqa: T201

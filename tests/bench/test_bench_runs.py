@@ -15,6 +15,7 @@ from rune.aws.job_store import LARGEST_ROW_BYTES
 from tests.bench.__main__ import Report, tabulate
 from tests.bench.artifacts import BUILD
 from tests.bench.aws_calls import Calls
+from tests.bench.client_starts import ClientStart
 from tests.bench.cold_imports import ColdImport
 from tests.bench.cold_starts import ColdStart, Pairs
 from tests.bench.costs import Usage
@@ -216,7 +217,9 @@ def test_table_shows_every_figure() -> None:
     usage = Usage(5, 20, 3, Decimal("2.5"), 1, 3, 2, 4, 6)
     costs = [Cost("a job", usage), Cost("a tick", usage.times(2), waiting=10, tenants=1)]
 
-    table = tabulate(Report([start], [cold], [warm], calls, costs))
+    clients = [ClientStart("rune --help", ms=90.0, click_ratio=1.34, typer_ratio=0.23)]
+
+    table = tabulate(Report([start], [cold], [warm], calls, costs, clients))
 
     assert table.splitlines() == [
         "cold start  until    processor  x empty function  empty        pairs",
@@ -250,4 +253,7 @@ def test_table_shows_every_figure() -> None:
             "a tick              10       1        10     40           6           5.0         "
             "2         6             4        8        12   67.0"
         ),
+        "",
+        "command line  shortest  x bare click  x bare Typer",
+        "rune --help   90 ms     1.34          0.23",
     ]

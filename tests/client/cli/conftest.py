@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from rune_client.cli.app import run
+from rune_client.cli.entry import run
 from tests.client.cli.fake_api import TOKEN, FakeApi, fake_api
 
 CLIENT = Path(__file__).parents[3] / "clients" / "python"

@@ -5,20 +5,35 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from io import StringIO
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from rune_client.cli.app import COMPLETE_VARIABLE
+from rune_client.cli import app, outlining
+from rune_client.cli import outline as outline_module
 from rune_client.cli.commands import ENTRIES
 from rune_client.cli.exits import ExitCode
-from rune_client.cli.words import command_of, executed, hoisted
+from rune_client.cli.outline import read_outline
+from rune_client.cli.quick import show_help
+from rune_client.cli.words import COMPLETE_VARIABLE, command_of, executed, hoisted
 from tests.client.cli.conftest import CLIENT, Rune
 from tests.client.cli.fake_api import Answer, FakeApi, a_job, a_plan, problem
+
+
+@pytest.fixture(scope="module")
+def outline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the outline is kept."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        read_outline()
+    return folder
+
 
 WORDS = [
     ("bench show b1 --json", "--json bench show b1"),
@@ -57,52 +72,85 @@ def test_every_command_has_help(name: str, rune: Rune) -> None:
     assert f"Usage: rune {name}" in ended.out
 
 
-def test_help_loads_neither_client_nor_rich() -> None:
-    call = "from rune_client.cli.app import run; run(['--help'])"
-    loaded = f"import sys; {call}; print(sorted(sys.modules), file=sys.stderr)"
+QUICK = {
+    "help": (["--help"], {}),
+    "help of a command": (["bench", "run", "--help"], {}),
+    "no words": ([], {}),
+    "a group": (["jobs"], {}),
+    "version": (["--version"], {}),
+    "completion script": (["completion", "bash"], {}),
+    "completion": (
+        [],
+        {COMPLETE_VARIABLE: "bash_complete", "COMP_WORDS": "rune jobs can", "COMP_CWORD": "2"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_help_and_completion_load_neither_typer_nor_rich_nor_the_client(
+    name: str, outline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, variables = QUICK[name]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(outline))
+    call = f"from rune_client.cli.entry import run; run({words!r})"
     done = subprocess.run(  # noqa: S603  # our own program
-        [sys.executable, "-P", "-c", loaded],
-        env={**os.environ, "PYTHONPATH": str(CLIENT)},
+        [sys.executable, "-P", "-c", f"import sys; {call}; print(sorted(sys.modules), file=sys.stderr)"],
+        env={**os.environ, "PYTHONPATH": str(CLIENT), **variables},
         capture_output=True,
         text=True,
         check=True,
     )
 
-    assert "rune_client.cli.app" in done.stderr
-    assert [
-        name for name in ("httpx", "rich", "yaml", "pydantic", "asyncio") if f"'{name}'" in done.stderr
-    ] == []
-    assert "bench" in done.stdout
+    loaded = ("typer", "rich", "httpx", "yaml", "pydantic", "asyncio", "rune_client.cli.app")
+    assert "rune_client.cli.entry" in done.stderr
+    assert [module for module in loaded if f"'{module}'" in done.stderr] == []
 
 
-@pytest.mark.parametrize(
-    ("words", "completed"),
-    [("rune sch", "schedule"), ("rune jobs can", "cancel"), ("rune --json bench run --max-c", "--max-cost")],
-)
-def test_shell_completes(words: str, completed: str, rune: Rune, monkeypatch: pytest.MonkeyPatch) -> None:
-    variables = {
-        COMPLETE_VARIABLE: "complete_bash",
-        "COMP_WORDS": words,
-        "COMP_CWORD": str(len(words.split()) - 1),
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+class TestOutline:
+    def test_is_made_again_when_a_module_has_changed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        made = count(1)
+        monkeypatch.setattr(outlining, "make_outline", lambda: {"n": next(made)})
+        state = ["1"]
+        monkeypatch.setattr(outline_module, "_state_of_modules", lambda: state)
 
-    with pytest.raises(SystemExit) as raised:
-        rune()
+        first, again = read_outline(), read_outline()
+        state = ["2"]
 
-    assert raised.value.code == 0
-    assert completed in rune._capsys.readouterr().out.split()
+        assert (first, again, read_outline()) == ({"n": 1}, {"n": 1}, {"n": 2})
 
+    @pytest.mark.parametrize("content", ["", "[]", '{"outline": 1}', '{"state": null}'])
+    def test_is_made_again_where_the_kept_one_cannot_be_read(
+        self, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(outlining, "make_outline", lambda: {"is": "made"})
+        path = outline_module.kept_path(os.environ)
+        path.parent.mkdir(parents=True)
+        path.write_text(content)
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_script_is_one_of_its_shell(shell: str, rune: Rune) -> None:
-    ended = rune("completion", shell)
+        assert read_outline() == {"is": "made"}
 
-    assert ended.code == 0
-    assert COMPLETE_VARIABLE in ended.out
-    if shutil.which(shell):
-        subprocess.run([shell, "-n"], input=ended.out, text=True, check=True)  # noqa: S603  # the shell itself
+    def test_is_not_kept_where_nothing_can_be_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "rune").write_text("a file in the way")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        monkeypatch.setattr(outlining, "make_outline", lambda: {"is": "made"})
+
+        assert read_outline() == {"is": "made"}
+
+    def test_page_says_what_the_command_itself_would(self) -> None:
+        """The pages differ in nothing but where lines are broken."""
+        ours, typers = StringIO(), StringIO()
+        with redirect_stdout(ours):
+            show_help(["bench", "run", "--help"])
+        with redirect_stdout(typers):
+            app.run(["bench", "run", "--help"])
+
+        assert ours.getvalue().split() == typers.getvalue().split()
 
 
 def test_usage_error_is_a_document_too(rune: Rune) -> None:

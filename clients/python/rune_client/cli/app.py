@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,19 +18,17 @@ from rune_client.version import __version__
 if TYPE_CHECKING:
     from rune_client.cli.output import Output
 
-COMPLETE_VARIABLE = "_RUNE_COMPLETE"
-
 _EPILOG = "Exit codes: " + ", ".join(f"{code} {meaning}" for code, meaning in MEANINGS.items()) + "."
 
 
-def build(command: str | None) -> typer.Typer:
-    """Return the application with one command loaded, and only the names of the others."""
+def build(loaded: Collection[str | None]) -> typer.Typer:
+    """Return the application with some commands loaded, and only the names of the others."""
     app = typer.Typer(
         name="rune",
         help="Benchmarks of language models, with their cost.",
         epilog=_EPILOG,
-        # With it Typer answers shells, and shows two options for it; `rune completion` stands for these.
-        add_completion=COMPLETE_VARIABLE in os.environ,
+        # `quick.py` answers shells, and `rune completion` stands for Typer's two options.
+        add_completion=False,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -38,7 +36,7 @@ def build(command: str | None) -> typer.Typer:
     )
     app.callback()(_globals)
     for entry in ENTRIES:
-        if entry.name == command:
+        if entry.name in loaded:
             _add(app, entry)
         else:
             app.command(entry.name, help=entry.summary)(_not_loaded)
@@ -123,13 +121,13 @@ def _globals(
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a command line and return its exit code. No exception leaves it."""
+    """Run a command line by its command, and return its exit code. No exception leaves it."""
     ordered = hoisted(words)
     if command_of(ordered) == "execute" and os.environ.get("RUNE_TENANT"):
         # The operator's pods have this name, and the command line reads the other one.
         os.environ.setdefault("RUNE_API_TENANT", os.environ["RUNE_TENANT"])
     ordered = executed(ordered)
-    app = build(_completed_command() if COMPLETE_VARIABLE in os.environ else command_of(ordered))
+    app = build({command_of(ordered)})
     try:
         returned = app(ordered, prog_name="rune", standalone_mode=False)
     except KeyboardInterrupt:
@@ -149,11 +147,6 @@ def run(words: Sequence[str]) -> int:
         error.show()
         return _ended(ExitCode.REFUSED, {"code": "usage", "message": error.format_message()}, words)
     return int(returned or 0)
-
-
-def _completed_command() -> str | None:
-    """Return the command whose options are completed, from what the shell's completion passes on."""
-    return command_of(hoisted(os.environ.get("COMP_WORDS", "").split()[1:]))
 
 
 def _ended(code: ExitCode, error: Mapping[str, Any], words: Sequence[str], *, is_said: bool = True) -> int:

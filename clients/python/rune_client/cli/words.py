@@ -7,9 +7,23 @@ the value of an option that is written with `=`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 GLOBAL_FLAGS = frozenset({"--json", "--debug", "--insecure"})
 GLOBAL_VALUES = frozenset({"--profile", "--backend", "--api-base-url", "--api-token", "--api-tenant"})
+HELP_WORDS = ("-h", "--help")
+
+COMPLETE_VARIABLE = "_RUNE_COMPLETE"
+"""Set by what a shell has sourced, when it asks for completions."""
+
+
+class Shell(StrEnum):
+    """Whose completion there is."""
+
+    bash = "bash"
+    zsh = "zsh"
+    fish = "fish"
+
 
 WORKFLOWS = {
     "benchmark": "run-benchmark",
