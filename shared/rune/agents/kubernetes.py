@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import override
 
+from rune.agents.investigation import reporting
 from rune.agents.investigation.answer import answer_text, artifacts_of, less, metadata_of
 from rune.agents.investigation.limits import Limits
 from rune.agents.investigation.state import Counts, State, read_state
-from rune.agents.investigation.transcript import whole_transcript
-from rune.agents.investigation.turns import Ended, end_early, require_tools, take_turn
+from rune.agents.investigation.transcript import SMALLEST_TRANSCRIPT_BYTES, messages_of, whole_transcript
+from rune.agents.investigation.turns import LAST_ANSWER_TOKENS, Ended, end_early, require_tools, take_turn
 from rune.agents.protocol import (
+    TURN_ANSWER_TOKENS,
     Agent,
     AgentAnswer,
     AgentKind,
@@ -20,10 +22,12 @@ from rune.agents.protocol import (
     AgentTokens,
     GoOn,
     Need,
+    NeededCall,
     Turn,
     nothing_missing,
 )
 from rune.agents.tools import Toolbox
+from rune.bench.token_bounds import most_prompt_tokens
 from rune.errors import InvalidRequestError, ModelNotFoundError
 from rune.kubernetes.findings import Report
 from rune.kubernetes.masking import mask_text
@@ -187,6 +191,20 @@ async def _toolbox(request: AgentRequest) -> AsyncIterator[Toolbox]:
         await toolbox.aclose()
 
 
+def least_calls(question: str) -> tuple[NeededCall, NeededCall]:
+    """Return the two calls without which there is no investigation: one that reads, and the report.
+
+    The last one, where little money is left, has the shortest transcript there is.
+    """
+    from rune.kubernetes.tools.specs import SPECS  # noqa: PLC0415  # only where money bounds the job
+
+    nonce = "0" * 2 * _NONCE_BYTES
+    beginning = State(question=question, model="", nonce=nonce, began_at=_JOB_BEGAN)
+    tokens = most_prompt_tokens(messages_of(beginning, Limits()), (*SPECS, reporting.SPEC))
+    last_tokens = tokens + SMALLEST_TRANSCRIPT_BYTES
+    return NeededCall(tokens, TURN_ANSWER_TOKENS), NeededCall(last_tokens, LAST_ANSWER_TOKENS)
+
+
 def _open(_settings: TenantAgents, _policy: AddressPolicy) -> KubernetesAgent:
     return KubernetesAgent()
 
@@ -199,5 +217,6 @@ KIND = AgentKind(
     open=_open,
     streams_progress=True,
     asks_often=True,
+    least_calls=least_calls,
     context_tokens=CONTEXT_TOKENS,
 )

@@ -5,12 +5,13 @@ agent's state, from which any worker takes the next turn. So a worker that is lo
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
 
 from rune.agents.tools import Toolbox
+from rune.bench.token_bounds import most_tokens
 from rune.llm.protocol import Generation, ModelServer, OnChunk
 from rune.net.addresses import AddressPolicy
 from rune.tenants.document import TenantAgents
@@ -174,6 +175,19 @@ TURN_ANSWER_TOKENS = 4096
 """Longest answer to one call of a model by an agent that asks it often; so what that may cost is known before."""
 
 
+@dataclass(frozen=True, slots=True)
+class NeededCall:
+    """The most tokens of one call of a model: of its prompt, and of the answer."""
+
+    prompt_tokens: int
+    answer_tokens: int
+
+
+def question_alone(question: str) -> tuple[NeededCall, ...]:
+    """Return the one call of an agent that sends the question and nothing else."""
+    return (NeededCall(most_tokens(question), TURN_ANSWER_TOKENS),)
+
+
 class Agent(Protocol):
     """An agent. Every method may raise any `ModelServerError` or `AddressError`.
 
@@ -274,6 +288,9 @@ class AgentKind:
     asks_often
         Whether it may ask the job's model more than once. Then `max_tokens` and `max_turns` of the job, and
         `TURN_ANSWER_TOKENS`, bound what that costs.
+    least_calls
+        Of an agent that asks often: returns the calls without which a question has no answer. A job whose money
+        does not cover them is refused.
     context_tokens
         Context with which it asks the model, for the warm-up; None leaves the server's own.
     state_version, oldest_state_version
@@ -289,6 +306,7 @@ class AgentKind:
     streams_progress: bool = False
     works_elsewhere: bool = False
     asks_often: bool = False
+    least_calls: Callable[[str], Sequence[NeededCall]] = question_alone
     context_tokens: int | None = None
     state_version: int = 1
     oldest_state_version: int = 1

@@ -6,7 +6,15 @@ Mistral's Tekken (131,072 tokens, November 2026), in bytes of UTF-8 per token: R
 cuneiform 1.0.
 """
 
+from __future__ import annotations
+
+import json
 import string
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rune.llm.protocol import Message, ToolSpec
 
 CHAT_FRAME_TOKENS = 128
 """Of one request, for what a chat template puts around its messages."""
@@ -35,6 +43,14 @@ def most_tokens(text: str) -> int:
     Tables of numbers and rare scripts reach the bound.
     """
     return len(text.encode())
+
+
+def most_prompt_tokens(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> int:
+    """Return the most tokens of a prompt with its definitions of tools, without what a chat template adds."""
+    texts = [message.content for message in messages]
+    texts += [call.arguments_text for message in messages for call in message.tool_calls]
+    texts += [json.dumps([tool.name, tool.description, dict(tool.parameters)]) for tool in tools]
+    return sum(map(most_tokens, texts))
 
 
 def estimate_tokens(text: str) -> int:

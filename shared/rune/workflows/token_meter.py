@@ -5,12 +5,11 @@ When it has ended, what the server counted replaces the bound. A call that broke
 the server made of it until then is not known; one that the server refused to begin costs nothing.
 """
 
-import json
 from collections.abc import Callable
 from typing import override
 
 from rune.amounts import MICRO_USD_PER_USD
-from rune.bench.token_bounds import CHAT_FRAME_TOKENS, UNLIMITED_ANSWER_TOKENS, most_tokens
+from rune.bench.token_bounds import CHAT_FRAME_TOKENS, UNLIMITED_ANSWER_TOKENS, most_prompt_tokens
 from rune.errors import InvalidRequestError, ModelServerError
 from rune.jobs.step import StepContext
 from rune.jobs.tokens import TokenAccount
@@ -138,10 +137,7 @@ class MeteredServer(ModelServer):
         return generation
 
     def _most_prompt(self, request: ChatRequest) -> int:
-        texts = [turn.content for turn in request.messages]
-        texts += [call.arguments_text for turn in request.messages for call in turn.tool_calls]
-        texts += [json.dumps([tool.name, tool.description, dict(tool.parameters)]) for tool in request.tools]
-        by_bytes = sum(map(most_tokens, texts))
+        by_bytes = most_prompt_tokens(request.messages, request.tools)
         return by_bytes if self._most_prompt_tokens is None else min(by_bytes, self._most_prompt_tokens)
 
     @override

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from rune.agents.kubernetes import CONTEXT_TOKENS, KIND, KubernetesAgent
+from rune.agents.investigation import reporting
+from rune.agents.kubernetes import CONTEXT_TOKENS, KIND, KubernetesAgent, least_calls
 from rune.agents.protocol import AgentAnswer, AgentRequest, GoOn, Limits, Turn
+from rune.bench.token_bounds import most_prompt_tokens
 from rune.errors import InvalidRequestError, ModelNotFoundError, ModelUnsupportedError, UnreadableRowError
+from rune.kubernetes.tools.specs import SPECS
 from rune.llm.protocol import Capabilities, ModelFacts, ServerFacts
 from tests.unit.agents.investigation.investigating import FakeModel, FakeTools, calling, finding, logs, report
 
@@ -60,6 +63,19 @@ def test_turn_tells_what_it_took_and_leaves_a_state() -> None:
     assert [json.loads(line)["role"] for line in last.transcript.splitlines()] == [
         *("system", "user", "assistant", "tool", "assistant")
     ]
+
+
+def test_least_money_covers_the_first_turn_and_the_report() -> None:
+    model = FakeModel(answers=[READ, FOUND])
+    begun(model)
+    chat = model.chats[0]
+
+    first, last = least_calls(a_request(model).question)
+
+    sent = most_prompt_tokens(chat.messages, (*SPECS, reporting.SPEC))
+    assert (first.prompt_tokens, first.answer_tokens) == (sent, chat.max_output_tokens)
+    assert last.prompt_tokens > first.prompt_tokens
+    assert last.answer_tokens < first.answer_tokens
 
 
 def test_models_words_have_no_images_links_or_addresses() -> None:

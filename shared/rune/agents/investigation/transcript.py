@@ -8,6 +8,7 @@ from dataclasses import replace
 from rune.agents.investigation import prompt, reporting
 from rune.agents.investigation.limits import Limits
 from rune.agents.investigation.state import Entry, KeptResult, State
+from rune.bench.token_bounds import most_prompt_tokens
 from rune.llm.protocol import Message, Role, ToolSpec
 
 _BYTES_PER_TOKEN = 3
@@ -96,11 +97,8 @@ def scope_of(result: KeptResult) -> str:
 
 
 def size_bytes(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> int:
-    """Return how long a prompt is, definitions included."""
-    texts = [message.content for message in messages]
-    texts += [call.arguments_text for message in messages for call in message.tool_calls]
-    texts += [json.dumps([tool.name, tool.description, dict(tool.parameters)]) for tool in tools]
-    return sum(len(text.encode()) for text in texts)
+    """Return how long a prompt is, definitions included: a token a byte is the most that it can be."""
+    return most_prompt_tokens(messages, tools)
 
 
 def shares(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> tuple[float, float]:

@@ -4,8 +4,11 @@ Every kind of job is counted here before it is accepted, by upper bounds: each c
 prompt at one token for each byte (`most_tokens`), and its longest answer.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from rune.bench.token_bounds import (
     CHAT_FRAME_TOKENS,
@@ -20,6 +23,9 @@ from rune.services.admission.workloads import count_judged, count_prompts
 from rune.tenants.backends import TenantBackends
 from rune.tenants.document import BedrockSettings
 from rune.workflows.graph import Request
+
+if TYPE_CHECKING:
+    from rune.agents.protocol import NeededCall
 
 WARM_UP_TOKENS = CHAT_FRAME_TOKENS + 3
 """Of the request that warms a model up: two letters, and one token of an answer."""
@@ -163,10 +169,7 @@ def _part_of_agent(request: AgenticAgentRequest) -> _Part:
     # Imported here, as where the request is admitted.
     from rune.agents.protocol import TURN_ANSWER_TOKENS  # noqa: PLC0415
     from rune.agents.registry import known_agent  # noqa: PLC0415
-    from rune.workflows.benchmark.context_size import (  # noqa: PLC0415
-        LARGEST_CONTEXT_TOKENS,
-        SMALLEST_CONTEXT_TOKENS,
-    )
+    from rune.workflows.benchmark.context_size import LARGEST_CONTEXT_TOKENS  # noqa: PLC0415
 
     kind = known_agent(request.agent)
     question_tokens = most_tokens(request.question) + CHAT_FRAME_TOKENS
@@ -178,17 +181,19 @@ def _part_of_agent(request: AgenticAgentRequest) -> _Part:
     answer_tokens = min(request.max_turns * TURN_ANSWER_TOKENS, request.max_tokens)
     all_turns = _Calls(1, request.max_tokens - answer_tokens, answer_tokens)
     dearest = _Calls(1, min(request.max_tokens, LARGEST_CONTEXT_TOKENS), TURN_ANSWER_TOKENS)
-    first = _Calls(1, question_tokens + SMALLEST_CONTEXT_TOKENS, TURN_ANSWER_TOKENS)
-    return _Part(request.model, url, [_WARM_UP, all_turns], [[dearest]], [_WARM_UP, first])
+    least = [_WARM_UP, *_calls_of(kind.least_calls(request.question))]
+    return _Part(request.model, url, [_WARM_UP, all_turns], [[dearest]], least)
+
+
+def _calls_of(needed: Sequence[NeededCall]) -> list[_Calls]:
+    return [_Calls(1, each.prompt_tokens + CHAT_FRAME_TOKENS, each.answer_tokens) for each in needed]
 
 
 def _part_of_suite(request: BenchmarkRequest) -> _Part:
     """Return what all runs of a suite's cases could take."""
+    from rune.agents.kubernetes import least_calls  # noqa: PLC0415  # as below
     from rune.agents.protocol import TURN_ANSWER_TOKENS  # noqa: PLC0415  # as above
-    from rune.workflows.benchmark.context_size import (  # noqa: PLC0415
-        LARGEST_CONTEXT_TOKENS,
-        SMALLEST_CONTEXT_TOKENS,
-    )
+    from rune.workflows.benchmark.context_size import LARGEST_CONTEXT_TOKENS  # noqa: PLC0415
 
     run_count = len(request.cases or ()) * (request.runs or 0)
     max_turns, max_tokens = request.max_turns or 0, request.max_tokens or 0
@@ -196,8 +201,8 @@ def _part_of_suite(request: BenchmarkRequest) -> _Part:
     answer_tokens = min((max_turns + 1) * TURN_ANSWER_TOKENS, max_tokens)
     run = _Calls(run_count, max_tokens - answer_tokens, answer_tokens)
     dearest = _Calls(1, min(max_tokens, LARGEST_CONTEXT_TOKENS), TURN_ANSWER_TOKENS)
-    first = _Calls(1, SMALLEST_CONTEXT_TOKENS, TURN_ANSWER_TOKENS)
-    return _Part(request.model, request.backend_url or "", [_WARM_UP, run], [[dearest]], [_WARM_UP, first])
+    least = [_WARM_UP, *_calls_of(least_calls(request.question))]
+    return _Part(request.model, request.backend_url or "", [_WARM_UP, run], [[dearest]], least)
 
 
 def _part_of_work(request: BenchmarkRequest) -> _Part:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from rune.agents import registry
+from rune.agents.kubernetes import least_calls
 from rune.agents.protocol import TURN_ANSWER_TOKENS
 from rune.bench.prompts import learning_prompts, make_prompts
 from rune.bench.token_bounds import CHAT_FRAME_TOKENS, UNLIMITED_ANSWER_TOKENS, most_tokens
@@ -21,7 +22,6 @@ from rune.services.admission.bedrock_budget import (
 from rune.services.admission.requests import admit_agentic_agent, admit_benchmark, admit_llm_instance
 from rune.tenants.backends import NO_BACKENDS, TenantBackends
 from rune.tenants.document import TenantAgents
-from rune.workflows.benchmark.context_size import SMALLEST_CONTEXT_TOKENS
 from tests.builders import a_benchmark_request
 from tests.tenant_builders import a_tenant
 
@@ -169,12 +169,28 @@ def test_agent_that_asks_often_is_counted_at_the_tokens_it_may_take(monkeypatch:
     money = check_bedrock_budget(with_address, priced)
 
     answers = 2 * TURN_ANSWER_TOKENS
-    first = PRICE.cost_micro_usd(8 + FRAME + SMALLEST_CONTEXT_TOKENS, TURN_ANSWER_TOKENS)
+    first = PRICE.cost_micro_usd(8 + FRAME, TURN_ANSWER_TOKENS)
     turns = PRICE.cost_micro_usd(10_000 - answers, answers)
     again = PRICE.cost_micro_usd(10_000, TURN_ANSWER_TOKENS)
     assert money == TokenMoney(WARM_UP_COST + turns + again, WARM_UP_COST + first)
     with pytest.raises(InvalidRequestError, match="could take"):
         check_bedrock_budget(with_address, allowing(10_000 + WARM_UP_TOKENS - 1))
+
+
+def test_investigation_on_bedrock_needs_a_turn_that_reads_and_its_report() -> None:
+    asked = {**ASKED, "agent": "kubernetes", "cluster": "prod", "max_tokens": 100_000}
+    request = AgenticAgentRequest.model_validate(asked).model_copy(
+        update={"backend_url": "https://bedrock-runtime.eu-central-1.amazonaws.com"}
+    )
+
+    money = check_bedrock_budget(request, allowing(10**9))
+
+    needed = sum(
+        PRICE.cost_micro_usd(call.prompt_tokens + FRAME, call.answer_tokens)
+        for call in least_calls(request.question)
+    )
+    assert money is not None
+    assert money.least_micro_usd == WARM_UP_COST + needed > 20_000
 
 
 def test_suite_on_bedrock_is_counted_at_the_tokens_that_all_runs_may_take() -> None:
