@@ -1,6 +1,7 @@
 """Calls that a model writes as text, as small models do (HolmesGPT#1169): one JSON object, fenced or not."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 
 from rune.agents.investigation.calls import mend_arguments
@@ -9,6 +10,8 @@ from rune.llm.tools import make_call_id
 
 _NAMES = ("name", "tool", "tool_name", "function")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
+_NAMED = re.compile(rf"[\"'](?:{'|'.join(_NAMES)})[\"']\s{{0,20}}:\s{{0,20}}[\"']([\w-]{{1,64}})[\"']")
+_REPORT = re.compile(r"[\"']findings[\"']\s{0,20}:")
 _MOST_STARTS = 20
 """Braces at which an object is looked for; a text of braces alone would take quadratic time."""
 
@@ -25,6 +28,19 @@ def find_call(text: str, known: Collection[str], report_name: str) -> ToolCall |
         if {"status", "findings"} <= members.keys():
             return _call(report_name, members)
     return None
+
+
+def find_broken_call(text: str, known: Collection[str], report_name: str) -> ToolCall | None:
+    """Return the call that a text was to be and whose JSON cannot be read, without arguments; None for other texts.
+
+    It is for a text in which `find_call` finds none.
+    """
+    begun = text.find("{")
+    if begun < 0:
+        return None
+    named = (match[1] for match in _NAMED.finditer(text, begun) if match[1] in known)
+    name = next(named, report_name if _REPORT.search(text, begun) else None)
+    return None if name is None else ToolCall(make_call_id(), name, None, "{}")
 
 
 def _call(name: str, arguments: Mapping[str, object]) -> ToolCall:

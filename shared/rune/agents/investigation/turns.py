@@ -15,7 +15,7 @@ from rune.agents.investigation.calls import keep_call
 from rune.agents.investigation.limits import Bound, Limits
 from rune.agents.investigation.readings import Interrupted, carry_out
 from rune.agents.investigation.state import Entry, KeptCall, State
-from rune.agents.investigation.text_calls import find_call
+from rune.agents.investigation.text_calls import find_broken_call, find_call
 from rune.agents.investigation.transcript import (
     SMALLEST_TRANSCRIPT_BYTES,
     messages_of,
@@ -136,10 +136,11 @@ async def take_turn(
     except CostCapReachedError:
         return _save(state)
     _count(state, generation, messages, tools)
-    calls, is_text = _calls_in(generation, tools)
+    # Also at a bound, so that a call of a tool that is gone is not taken for the answer.
+    calls, is_text = _calls_in(generation, (*toolbox.specs, reporting.SPEC))
     state.counts.text_calls += is_text
     if state.bound is not None:
-        return _end_at_bound(state, calls, generation.text)
+        return _end_at_bound(state, calls, "" if is_text else generation.text)
     if not calls:
         return _remind(state, generation.text)
     kept = [keep_call(call) for call in calls]
@@ -181,9 +182,11 @@ def _calls_in(generation: Generation, tools: Sequence[ToolSpec]) -> tuple[tuple[
         return generation.tool_calls, False
     known = [tool.name for tool in tools]
     # Some models put their call among the reasoning alone.
-    for text in (generation.text, generation.reasoning if not generation.text.strip() else ""):
-        if call := find_call(text, known, reporting.NAME):
-            return (call,), True
+    texts = (generation.text, generation.reasoning if not generation.text.strip() else "")
+    for find in (find_call, find_broken_call):
+        for text in texts:
+            if call := find(text, known, reporting.NAME):
+                return (call,), True
     return (), False
 
 

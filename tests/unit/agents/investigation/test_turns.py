@@ -210,6 +210,31 @@ def test_report_written_as_text_ends_the_investigation() -> None:
     assert (done.report.findings[0].is_supported, done.state.counts.text_calls) == (True, 1)
 
 
+BROKEN_TEXTS = [
+    '{"name": "get_logs", "arguments": {"name": "cart"',
+    '<tool_call>{"name": "get_logs", "arguments": {"name": "car}}</tool_call>',
+    '{"name": "get_logs", "arguments": "{\\"name\\": \\"car"}',
+    '```json\n{"status": "unhealthy", "findings": [{"cause": "app_\n```',
+]
+
+
+@pytest.mark.parametrize("text", BROKEN_TEXTS)
+def test_call_written_as_text_in_broken_json_goes_back_to_the_model(text: str) -> None:
+    done = investigate(saying(text), calling(logs()), calling(FOUND))
+
+    assert (done.state.counts.invalid_calls, done.state.counts.text_calls) == (1, 1)
+    assert done.model.chats[1].messages[-1].content == prompt.UNREADABLE_ARGUMENTS
+    assert done.report.findings[0].is_supported
+
+
+@pytest.mark.parametrize("text", BROKEN_TEXTS)
+def test_broken_json_ends_within_a_bound_and_is_not_in_the_answer(text: str) -> None:
+    done = investigate(*[saying(text)] * 9)
+
+    assert done.report.bound == "invalid_calls"
+    assert done.report.summary == "The model ended without an answer."
+
+
 def test_unknown_name_in_text_is_no_call() -> None:
     done = investigate(saying('{"name": "rm", "arguments": {}}'), calling(report()))
 
