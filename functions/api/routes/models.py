@@ -165,7 +165,7 @@ def _describe_agent(kind: AgentKind, hint: str | None) -> CatalogAgent:
         hint=hint,
         is_default=kind.name == DEFAULT_AGENT,
         streams_progress=kind.streams_progress,
-        works_in_turns=kind.asks_often,
+        works_in_turns=kind.asks_often or kind.works_elsewhere,
     )
 
 

@@ -65,7 +65,8 @@ class CatalogAgent(Document):
     streams_progress: bool
     """Whether a job's `progress` rises while it works."""
     works_in_turns: bool
-    """Whether it may ask the model more than once, within `max_turns`, `max_tool_calls` and `max_tokens`."""
+    """Whether its work takes more than one turn, each committed: it asks the model more than once, within
+    `max_turns`, `max_tool_calls` and `max_tokens`; or another server works, and each look at it is a turn."""
 
 
 class AgentCatalog(Document):

@@ -150,6 +150,8 @@ def test_agents_are_listed_with_what_they_need_and_a_hint_where_the_tenant_lacks
     assert (kubernetes["needs"], kubernetes["is_available"]) == (["model_server", "cluster"], False)
     assert "No cluster is set up" in kubernetes["hint"]
     assert [name for name, agent in agents.items() if agent["is_default"]] == ["ask"]
+    in_turns = {name: agent["works_in_turns"] for name, agent in agents.items()}
+    assert in_turns == {"ask": False, "kubernetes": True, "holmes": False, "driver": True, "a2a": True}
 
 
 def test_catalog_tells_the_cheapest_offer_that_fits_as_last_seen(api: ModuleType, cloud: Cloud) -> None:
