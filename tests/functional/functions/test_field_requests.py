@@ -228,6 +228,7 @@ CALLS: dict[str, Call] = {
         "agentic-agent",
         {**ASKED, "backend_url": URL, "agent": "holmes"},
         "kubeconfig_ignored",
+        "backend_url_ignored",
     ),
     "run-llm-instance": a_submission(COMMAND_LINE, "llm-instance", INSTANCE),
     "run-llm-instance --vastai": a_submission(
@@ -281,6 +282,7 @@ CALLS: dict[str, Call] = {
             "agent": "holmes",
         },
         "kubeconfig_ignored",
+        "backend_url_ignored",
     ),
     "a3, instance": a_submission(
         COMMAND_LINE, "ollama-instance", {"vastai": False, **TERMS, "ollama_url": URL}

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -37,6 +37,12 @@ TEMPLATE_WARNING = "template_not_allowed"
 
 KUBECONFIG_WARNING = "kubeconfig_ignored"
 """An agent's job names a kubeconfig. It is a path on the caller's machine, and no cluster is reached by it."""
+
+BOUNDS_ALONE = ("max_turns", "max_tool_calls", "max_tokens")
+"""What bounds an agent that asks its model more than once, and no other."""
+
+SERVER_ALONE = ("backend_url", "backend_credential")
+"""What names a model server, which an agent with a server of its own does not use."""
 
 RENTAL_ALONE = ("max_cost_usd", "keep_seconds", "boot_timeout_seconds", "min_vram_mb")
 """Fields that say something of a rental alone; a job without one is warned of them.
@@ -202,7 +208,8 @@ def admit_agentic_agent(
         else {"backend_url": None, "backend_credential": None}
     )
     known = request.model_copy(update={**server, "kubeconfig": None})
-    warnings = (KUBECONFIG_WARNING,) if request.kubeconfig else ()
+    unused = _warnings_of_agent(sent, has_own_server=not kind.needs_model_server, asks_often=kind.asks_often)
+    warnings = (*((KUBECONFIG_WARNING,) if request.kubeconfig else ()), *unused)
     return _admitted(Kind.AGENTIC_AGENT, sent, known, backends, warnings)
 
 
@@ -323,7 +330,18 @@ def _warnings_of_no_rental(sent: Request, *, rents: bool, buys: bool) -> tuple[s
     """
     if rents:
         return ()
-    names = [name for name in RENTAL_ALONE if not (buys and name == "max_cost_usd")]
+    return _ignored(sent, [name for name in RENTAL_ALONE if not (buys and name == "max_cost_usd")])
+
+
+def _warnings_of_agent(
+    sent: AgenticAgentRequest, *, has_own_server: bool, asks_often: bool
+) -> tuple[str, ...]:
+    """Return a warning for each field that the agent does not use."""
+    return _ignored(sent, [*(SERVER_ALONE if has_own_server else ()), *(() if asks_often else BOUNDS_ALONE)])
+
+
+def _ignored(sent: Request, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a warning for each of these fields that says other than its default."""
     fields = type(sent).model_fields
     return tuple(
         f"{name}_ignored"

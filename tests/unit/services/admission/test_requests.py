@@ -199,6 +199,29 @@ def test_agents_kubeconfig_is_told_to_be_of_no_use() -> None:
     assert admitted_agent().warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("sent", "warnings"),
+    [
+        ({"max_turns": 3, "max_tokens": 9_000}, ("max_turns_ignored", "max_tokens_ignored")),
+        ({"max_turns": 20}, ()),
+        ({"agent": "holmes"}, ("backend_url_ignored",)),
+        ({"agent": "holmes", "backend_url": None, "max_tool_calls": 3}, ("max_tool_calls_ignored",)),
+    ],
+)
+def test_fields_that_an_agent_does_not_use_are_told(
+    sent: dict[str, object], warnings: tuple[str, ...]
+) -> None:
+    assert admitted_agent(HOLMES, **sent).warnings == warnings
+
+
+def test_bounds_of_an_agent_that_asks_often_are_used() -> None:
+    request = AgenticAgentRequest.model_validate(
+        a_benchmark_request(agent="kubernetes", cluster="prod", max_turns=3, max_tokens=9_000)
+    )
+
+    assert admit_agentic_agent(request, LOOPBACK, NO_AGENTS, clusters=("prod",)).warnings == ()
+
+
 # A server that is not used is not judged either.
 UNUSED_URLS = [None, "http://127.0.0.1:11434", "http://169.254.169.254/latest", "llama"]
 
