@@ -243,5 +243,6 @@ KIND = AgentKind(
     missing_setting=_missing_setting,
     open=_open,
     streams_progress=True,
+    takes_model=False,
     works_elsewhere=True,
 )

@@ -282,6 +282,8 @@ class AgentKind:
         Returns the agent; nothing is sent yet. May raise `AddressRefusedError`.
     streams_progress
         Whether a job shows how far it is while the agent works.
+    takes_model
+        Whether the job's `model` is asked; else the result names none.
     works_elsewhere
         Whether another server goes on working for the job between two turns. When the job ends, however that is,
         `end_elsewhere` is called.
@@ -304,6 +306,7 @@ class AgentKind:
     missing_setting: Callable[[TenantAgents], str | None]
     open: Callable[[TenantAgents, AddressPolicy], Agent]
     streams_progress: bool = False
+    takes_model: bool = True
     works_elsewhere: bool = False
     asks_often: bool = False
     least_calls: Callable[[str], Sequence[NeededCall]] = question_alone

@@ -337,12 +337,13 @@ def _done(work: _Work, answer: AgentAnswer) -> Done:
 
     context = work.context
     phases_ms, cost_usd = context.job.phases_ms, tokens_usd(context)
-    result = _result(_request(context), work.state, _with_transcript(work, answer), phases_ms, cost_usd)
+    model = _request(context).model if work.kind.takes_model else None
+    result = _result(model, work.state, _with_transcript(work, answer), phases_ms, cost_usd)
     return Done(result.model_dump_json())
 
 
 def _result(
-    request: AgenticAgentRequest,
+    model: str | None,
     state: AgentState,
     answer: AgentAnswer,
     phases_ms: Mapping[str, int],
@@ -355,7 +356,12 @@ def _result(
         answer=text,
         result_type=answer.result_type,
         artifacts=None if answer.artifacts is None else [dict(artifact) for artifact in artifacts],
-        metadata={**keep_details(answer.metadata), **cut, **left_out, "model": request.model},
+        metadata={
+            **keep_details(answer.metadata),
+            **cut,
+            **left_out,
+            **({"model": model} if model else {}),
+        },
         telemetry=Telemetry(
             tokens=state.with_tokens(answer.tokens),
             latency=[PhaseLatency(phase=phase, ms=ms) for phase, ms in phases.items()],

@@ -585,6 +585,14 @@ def test_only_the_handing_over_is_not_broken_off(remote: FakeAgent) -> None:
     assert (later.breaks_off, later.works_elsewhere) == (True, True)
 
 
+def test_result_names_no_model_that_was_not_asked(agent: FakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._KINDS, "fake", replace(kind_of(agent), takes_model=False))
+
+    result = document_of(run_with(FakeModelServer(), StepName.RUN_AGENT, a_turn(agent="fake")))
+
+    assert result["metadata"] == {"agent": "fake"}
+
+
 def test_money_that_is_over_fails_the_job_when_the_agent_has_nothing(agent: FakeAgent) -> None:
     context = a_later_turn(agent)
     agent.error = CostCapReachedError()

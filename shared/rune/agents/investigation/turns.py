@@ -135,9 +135,9 @@ async def take_turn(
         return _shorten(state, limits)
     except CostCapReachedError:
         return _save(state)
-    _count(state, generation, messages, tools)
     # Also at a bound, so that a call of a tool that is gone is not taken for the answer.
     calls, is_text = _calls_in(generation, (*toolbox.specs, reporting.SPEC))
+    _count(state, generation, messages, tools, calls)
     state.counts.text_calls += is_text
     if state.bound is not None:
         return _end_at_bound(state, calls, "" if is_text else generation.text)
@@ -298,7 +298,11 @@ def _save(state: State) -> Turn:
 
 
 def _count(
-    state: State, generation: Generation, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    state: State,
+    generation: Generation,
+    messages: Sequence[Message],
+    tools: Sequence[ToolSpec],
+    calls: Sequence[ToolCall],
 ) -> None:
     counts, tokens = state.counts, generation.tokens
     counts.turns += 1
@@ -314,6 +318,6 @@ def _count(
     counts.system_tokens += round(prompt_count * system)
     counts.tool_tokens += round(prompt_count * tool)
     counts.reasoning_tokens += min(tokens.reasoning_count or 0, tokens.output_count)
-    if any(call.name == reporting.NAME for call in generation.tool_calls) or state.bound is not None:
+    if any(call.name == reporting.NAME for call in calls) or state.bound is not None:
         counts.report_tokens += tokens.output_count
     counts.model_ms += round(formulas.end_to_end_latency_ms(generation.stamps) or 0)

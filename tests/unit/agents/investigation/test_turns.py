@@ -208,6 +208,7 @@ def test_report_written_as_text_ends_the_investigation() -> None:
     done = investigate(calling(logs()), saying(f"```\n{FOUND.arguments_text}\n```"))
 
     assert (done.report.findings[0].is_supported, done.state.counts.text_calls) == (True, 1)
+    assert 0 < done.state.counts.report_tokens < done.state.counts.output_tokens
 
 
 BROKEN_TEXTS = [
