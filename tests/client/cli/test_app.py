@@ -195,6 +195,13 @@ def test_list_has_a_row_for_each_job(api: FakeApi, rune: Rune) -> None:
     ]
 
 
+def test_empty_list_says_so_and_is_empty_for_programs(api: FakeApi, rune: Rune) -> None:
+    api.will_answer("GET", "/v1/jobs", *[Answer(200, {"jobs": [], "next_cursor": None})] * 2)
+
+    assert rune("jobs", "list").out == "none\n"
+    assert rune("jobs", "list", "--json").documents[-1]["data"] == {"jobs": []}
+
+
 def test_agents_are_those_of_the_catalog(api: FakeApi, rune: Rune) -> None:
     agent = {"name": "ask", "description": "No tools.", "is_available": True, "hint": None}
     other = {"name": "holmes", "description": "A server.", "is_available": False, "hint": "Name its server."}

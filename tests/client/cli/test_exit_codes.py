@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rune_client.cli.exits import MEANINGS, ExitCode
+from rune_client.cli.watching import Watch
 from tests.client.cli.conftest import Rune
 from tests.client.cli.fake_api import CUT, FREE, Answer, FakeApi, a_job, a_plan, a_result, problem
 
@@ -134,6 +135,18 @@ def test_interrupt_on_a_pipe_detaches_and_names_the_job(api: FakeApi, rune: Rune
     assert process.returncode == ExitCode.INTERRUPTED
     assert f"Detached: job {1:032x} goes on." in err
     assert [each for each in api.sent if each.method == "DELETE"] == []
+
+
+def test_second_interrupt_names_the_job(api: FakeApi, rune: Rune, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted_twice(watch: Watch) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Watch, "run", interrupted_twice)
+
+    ended = rune("jobs", "follow", "j7")
+
+    assert ended.code == ExitCode.INTERRUPTED
+    assert "job j7 goes on. `rune jobs follow j7` follows it" in ended.err
 
 
 def test_documentation_has_every_code() -> None:

@@ -17,7 +17,7 @@ COUNTS = {
     "2.4 GB of 4.9 GB 48%": PULL,
     "4 s booting": BOOT,
     "point 2/3 5/12 answers": a_job(
-        "running", progress={"step": "measure", "point": 1, "points": 3, "requests": 5, "requests_total": 12}
+        "running", progress={"step": "measure", "point": 2, "points": 3, "requests": 5, "requests_total": 12}
     ),
     "99 chunks": a_job("running", progress={"step": "measure", "chunks": 99}),
     "3 of 8 judged": a_job("running", progress={"step": "judge", "judged": 3, "answers": 8}),
@@ -40,6 +40,15 @@ def test_pipe_has_a_line_where_a_stage_begins() -> None:
         "1.0 s boot 4 s booting $0.0040 It boots.",
         "9.0 s download, try 2 2.4 GB of 4.9 GB 48% $0.0120 The model is being measured.",
     ]
+
+
+def test_queue_is_told_without_what_the_job_has_cost_since() -> None:
+    progress = Progress(is_live=True, width=80)
+    progress.of_job(a_job("queued"), 1.0)
+
+    (line,) = progress.of_job(BOOT, 4.0)
+
+    assert line.plain.split() == ["4.0", "s", "queued", "took", "3.0", "s"]
 
 
 def test_terminal_has_a_line_where_a_stage_ends() -> None:

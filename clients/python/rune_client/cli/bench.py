@@ -358,7 +358,7 @@ def records(
     rune = of(ctx)
     found = rune.connection.client.records(job)
     if folder is None:
-        return rune.answer(found, *(str(each["url"]) for each in found["records"]))
+        return rune.answer(found, *([str(each["url"]) for each in found["records"]] or ["none"]))
     paths = [str(path) for path in _download(found["records"], folder)]
     return rune.answer({"files": paths}, *paths)
 

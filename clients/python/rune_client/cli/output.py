@@ -180,8 +180,10 @@ class Columns:
         """Add a row; None is shown as an empty cell."""
         self._rows.append(["" if cell is None else str(cell) for cell in cells])
 
-    def table(self, width: int) -> Table:
-        """Return as many columns as fit into `width` characters."""
+    def table(self, width: int) -> RenderableType:
+        """Return as many columns as fit into `width` characters, or the word `none` where there is no row."""
+        if not self._rows:
+            return Text("none")
         count = len(self._names)
         widths = [
             max([len(name), *(len(row[index]) for row in self._rows)])

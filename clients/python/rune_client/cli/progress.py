@@ -78,7 +78,7 @@ def counts_of(job: Record) -> str:
         return f"{progress['judged']} of {progress.get('answers', '?')} judged"
     parts = []
     if progress.get("points", 1) > 1:
-        parts.append(f"point {min(progress.get('point', 0) + 1, progress['points'])}/{progress['points']}")
+        parts.append(f"point {max(1, progress.get('point', 1))}/{progress['points']}")
     if "requests" in progress:
         parts.append(f"{progress['requests']}/{progress.get('requests_total', '?')} answers")
     elif "chunks" in progress:
@@ -136,7 +136,9 @@ class Progress:
         return lines
 
     def _ended(self, stage: Stage, job: Record, elapsed_seconds: float) -> Text:
-        told = {"cost_usd": job.get("cost_usd"), "message": None}
+        # What it has cost by now was not spent in the queue.
+        cost = job.get("cost_usd") if stage.step else None
+        told = {"cost_usd": cost, "message": None}
         took = f"took {duration(elapsed_seconds - self.began_at_seconds)}"
         return line_of(told, stage, elapsed_seconds, counts=took)
 

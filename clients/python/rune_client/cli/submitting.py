@@ -15,7 +15,7 @@ from rune_client.cli.output import Output
 from rune_client.cli.plans import confirm, plan_table, spends
 from rune_client.cli.reports import ended
 from rune_client.cli.submissions import Submission, default_folder, fingerprint_of
-from rune_client.cli.watching import DetachedError, Watch
+from rune_client.cli.watching import Watch
 
 type Record = Mapping[str, Any]
 
@@ -217,14 +217,14 @@ def follow_to_end(client: RuneClient, output: Output, job_id: str, *, wait_secon
 
     Raises
     ------
-    DetachedError
-        Told with the job's id; it goes on.
+    KeyboardInterrupt
+        The job was left to itself, or Ctrl-C came twice. Told with the job's id; it goes on.
     WaitTimedOutError, ApiError, NetworkError
         It goes on.
     """
     try:
         job = Watch(client, output, job_id, wait_seconds=wait_seconds).run()
-    except DetachedError:
+    except KeyboardInterrupt:
         output.say(
             f"Detached: job {job_id} goes on. `rune jobs follow {job_id}` follows it, "
             f"`rune jobs cancel {job_id}` ends it."
