@@ -137,6 +137,23 @@ def test_interrupt_on_a_pipe_detaches_and_names_the_job(api: FakeApi, rune: Rune
     assert [each for each in api.sent if each.method == "DELETE"] == []
 
 
+def test_refused_fields_are_named_by_their_options(api: FakeApi, rune: Rune) -> None:
+    errors = [
+        {"pointer": pointer, "detail": "It is so."}
+        for pointer in ("/max_cost_usd", "/question", "/workload/repetitions", "/no_option")
+    ]
+    refused = {"status": 422, "code": "invalid_request", "detail": "It is so.", "errors": errors}
+    api.will_answer("POST", JOBS, Answer(422, refused))
+
+    ended = rune(*RUN)
+
+    assert [line for line in ended.err.splitlines() if "is set by" in line] == [
+        "max_cost_usd is set by --max-cost.",
+        "question is set by --question/-q.",
+        "repetitions is set by --repetitions.",
+    ]
+
+
 def test_second_interrupt_names_the_job(api: FakeApi, rune: Rune, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted_twice(watch: Watch) -> None:
         raise KeyboardInterrupt

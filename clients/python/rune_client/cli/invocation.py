@@ -58,14 +58,14 @@ class Invocation:
         self.output.result(ExitCode.SUCCEEDED, document)
         return ExitCode.SUCCEEDED
 
-    def fail(self, error: BaseException) -> ExitCode:
-        """Say what went wrong and return the exit code."""
+    def fail(self, error: BaseException, options: Mapping[str, str] | None = None) -> ExitCode:
+        """Say what went wrong and return the exit code; `options` are the command's own, by the field of each."""
         code = code_of_error(error)
         self.output.clear_status()
         if isinstance(error, KeyboardInterrupt):
             self.output.result(code, error={"message": "interrupted"})
             return code
-        self.output.problem(sentence_of(error), *hints_of(error))
+        self.output.problem(sentence_of(error), *_options_of(error, options or {}), *hints_of(error))
         self.output.result(code, error=described(error))
         return code
 
@@ -114,6 +114,27 @@ def hints_of(error: BaseException) -> list[str]:
     return hints
 
 
+_FIELDS = {"max_cost": "max_cost_usd", "case": "cases", "prompt": "prompts", "event": "events"}
+"""Parameters of commands whose field in a request has another name."""
+
+
+def _options_by_field(ctx: typer.Context) -> dict[str, str]:
+    """Return the options of the command at work, by the field of a request that each one becomes."""
+    return {
+        _FIELDS.get(param.name, param.name): "/".join(param.opts)
+        for param in ctx.command.params
+        if param.opts[0].startswith("-")
+    }
+
+
+def _options_of(error: BaseException, options: Mapping[str, str]) -> list[str]:
+    """Return a line for each field that the API refused, with the option that sets it."""
+    if not isinstance(error, ApiError):
+        return []
+    fields = [each.get("pointer", "").removeprefix("/workload").strip("/") for each in error.errors]
+    return [f"{field} is set by {options[field]}." for field in dict.fromkeys(fields) if field in options]
+
+
 def command[**P](function: Callable[P, ExitCode]) -> Callable[P, int]:
     """Let the errors of a command, whose first parameter is the context `ctx`, become its exit code."""
 
@@ -127,7 +148,7 @@ def command[**P](function: Callable[P, ExitCode]) -> Callable[P, int]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return int(ExitCode.SUCCEEDED)
         except (RuneError, UsageRefusedError, DeclinedError, KeyboardInterrupt) as error:
-            return int(of(ctx).fail(error))
+            return int(of(ctx).fail(error, _options_by_field(ctx)))
 
     return guarded
 
