@@ -154,6 +154,16 @@ def test_refused_fields_are_named_by_their_options(api: FakeApi, rune: Rune) -> 
     ]
 
 
+def test_wrong_base_url_says_where_it_came_from(rune: Rune, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNE_API_BASE_URL", "ftp://h")
+
+    ended = rune("jobs", "list")
+
+    assert ended.code == ExitCode.REFUSED
+    assert "It came from RUNE_API_BASE_URL." in ended.err
+    assert "It came from --api-base-url." in rune("jobs", "list", "--api-base-url", "ftp://h").err
+
+
 def test_second_interrupt_names_the_job(api: FakeApi, rune: Rune, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted_twice(watch: Watch) -> None:
         raise KeyboardInterrupt

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from rune_client import AsyncRuneClient, RuneClient
+from rune_client import AsyncRuneClient, InvalidArgumentError, RuneClient
 from rune_client.cli.debugging import ShownTransport
 from rune_client.cli.output import Output
 from rune_client.settings import Flags, Settings, read_settings
@@ -98,6 +98,19 @@ class Connection:
     @cached_property
     def client(self) -> RuneClient:
         """The client, with its own retries."""
+        try:
+            return self._made_client()
+        except InvalidArgumentError as error:
+            if not str(error).startswith("The base URL"):
+                raise
+            raise InvalidArgumentError(f"{error} It came from {self._source}.") from None
+
+    @property
+    def _source(self) -> str:
+        source = self.settings.base_url.source
+        return "RUNE's default" if source == "default" else source
+
+    def _made_client(self) -> RuneClient:
         patience = {name: _number(name, default) for name, default in UNTIL_GIVEN_UP.items()}
         return RuneClient(
             self.base_url,

@@ -119,7 +119,7 @@ class Watch:
         self._output.clear_status()
         if not self._output.can_ask:
             raise DetachedError(self._job_id) from None
-        answer = self._output.ask("\nCancel it, or leave it running? [c]ancel, [d]etach, Enter goes on:")
+        answer = self._output.ask("\nCancel it, or leave it running?\n[c]ancel, [d]etach, Enter goes on:")
         if answer in {"d", "detach"}:
             raise DetachedError(self._job_id) from None
         if answer in {"c", "cancel"}:
