@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rune_client.cli.exits import MEANINGS, ExitCode
+from rune_client.cli.output import Output
 from rune_client.cli.watching import Watch
 from tests.client.cli.conftest import Rune
 from tests.client.cli.fake_api import CUT, FREE, Answer, FakeApi, a_job, a_plan, a_result, problem
@@ -162,6 +163,21 @@ def test_wrong_base_url_says_where_it_came_from(rune: Rune, monkeypatch: pytest.
     assert ended.code == ExitCode.REFUSED
     assert "It came from RUNE_API_BASE_URL." in ended.err
     assert "It came from --api-base-url." in rune("jobs", "list", "--api-base-url", "ftp://h").err
+
+
+def test_interrupted_question_leaves_its_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted:
+        def readline(self) -> str:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin", Interrupted())
+
+    with pytest.raises(KeyboardInterrupt):
+        Output().ask("Go on?")
+
+    assert capsys.readouterr().err == "Go on? \n"
 
 
 def test_second_interrupt_names_the_job(api: FakeApi, rune: Rune, monkeypatch: pytest.MonkeyPatch) -> None:

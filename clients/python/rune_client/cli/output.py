@@ -151,7 +151,12 @@ class Output:
         self.clear_status()
         sys.stderr.write(f"{question} ")
         sys.stderr.flush()
-        return sys.stdin.readline().strip().lower()
+        try:
+            return sys.stdin.readline().strip().lower()
+        except KeyboardInterrupt:
+            # What is said next begins a line of its own, so that no id in it is broken.
+            sys.stderr.write("\n")
+            raise
 
 
 def facts(rows: Sequence[tuple[str, object]], *, title: str | None = None) -> Table:
