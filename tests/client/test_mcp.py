@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import httpx
 import pytest
 from mcp import Client, StdioServerParameters
-from mcp_types import CallToolResult, TextContent
+from mcp.client.context import ClientRequestContext
+from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, TextContent
 
 from rune_client import AsyncRuneClient
 from rune_client.mcp.server import make_server
@@ -25,10 +29,27 @@ LOST = httpx.ReadError("gone")
 REQUEST = {"model": "m", "question": "2 + 2?", "backend_url": "http://gpu:11434"}
 
 
-class Session:
-    """Another agent, with a RUNE that answers by a script."""
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
-    def __init__(self, *answers: Scripted, limit_usd: float | None = None) -> None:
+
+class Session:
+    """Another agent, with a RUNE that answers by a script.
+
+    `person` is what the person at its host answers; None is a host that can ask nobody. `mode` is the protocol:
+    in the newer one a question is an answer of the tool, in the older one a request of the server.
+    """
+
+    def __init__(
+        self,
+        *answers: Scripted,
+        limit_usd: float | None = None,
+        person: ElicitResult | None = None,
+        mode: Literal["auto", "legacy"] = "auto",
+    ) -> None:
+        self.person, self.mode = person, mode
+        self.asked: list[str] = []
         self.script = Script(*answers)
         self.time = VirtualTime()
         self.client = AsyncRuneClient("https://rune.test", TOKEN, transport=self.script, retries=0)
@@ -37,11 +58,20 @@ class Session:
 
     def run[T](self, act: Callable[[], Awaitable[T]]) -> T:
         async def connected() -> T:
-            async with Client(self.server) as agent:
+            async with Client(
+                self.server,
+                mode=self.mode,
+                elicitation_callback=None if self.person is None else self._answer,
+            ) as agent:
                 self.agent = agent
                 return await act()
 
         return anyio.run(connected)
+
+    async def _answer(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        self.asked.append(params.message)
+        assert self.person is not None
+        return self.person
 
     async def call(self, tool: str, **arguments: object) -> CallToolResult:
         result = await self.agent.call_tool(tool, arguments)
@@ -130,6 +160,140 @@ def test_same_token_is_the_same_job() -> None:
     keys = [request.headers["Idempotency-Key"] for request in session.script.requests[1:]]
     assert len(keys) == 3
     assert len(set(keys)) == 1
+
+
+YES = ElicitResult(action="accept", content={"run_it": True})
+NO = [
+    (ElicitResult(action="accept", content={"run_it": False}), "does not want this job"),
+    (ElicitResult(action="decline"), "does not want this job"),
+    (ElicitResult(action="cancel"), "closed the question"),
+    (ElicitResult(action="accept"), "no content"),
+]
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+class TestPerson:
+    def run(self, session: Session, times: int = 1) -> list[CallToolResult]:
+        async def act() -> list[CallToolResult]:
+            planned = await session.plan()
+            confirmed = {"confirmation_token": planned["confirmation_token"], "max_cost_usd": 2.0}
+            return [await session.call("run_job", **confirmed) for _ in range(times)]
+
+        return session.run(act)
+
+    def test_is_asked_before_money_with_its_cap(self, mode: Literal["auto", "legacy"]) -> None:
+        session = Session(PLAN, ACCEPTED, person=YES, mode=mode)
+
+        (result,) = self.run(session)
+
+        assert json.loads(text_of(result))["job_id"] == JOB_ID
+        (question,) = session.asked
+        assert question.splitlines() == [
+            "Run this benchmark of m?",
+            "It may cost up to $2.00; there it stops.",
+            "No machine is rented.",
+            "Server: http://gpu:11434",
+            "Question: 2 + 2?",
+        ]
+
+    @pytest.mark.parametrize(("answer", "sentence"), NO)
+    def test_who_does_not_agree_pays_nothing(
+        self, answer: ElicitResult, sentence: str, mode: Literal["auto", "legacy"]
+    ) -> None:
+        session = Session(PLAN, ACCEPTED, person=answer, mode=mode)
+
+        (result,) = self.run(session)
+
+        assert result.is_error
+        assert sentence in text_of(result)
+        assert [body.get("dry_run") for body in session.bodies] == [True]
+
+    def test_who_has_declined_is_not_asked_again(self, mode: Literal["auto", "legacy"]) -> None:
+        session = Session(PLAN, ACCEPTED, person=ElicitResult(action="decline"), mode=mode)
+
+        _, second = self.run(session, times=2)
+
+        assert "no plan with this confirmation token" in text_of(second)
+        assert len(session.asked) == 1
+
+    def test_is_asked_once_where_the_answer_was_lost(self, mode: Literal["auto", "legacy"]) -> None:
+        session = Session(PLAN, LOST, ACCEPTED, person=YES, mode=mode)
+
+        lost, again = self.run(session, times=2)
+
+        assert (lost.is_error, again.is_error, len(session.asked)) == (True, False, 1)
+
+    def test_who_cannot_be_asked_is_left_to_the_agent(self, mode: Literal["auto", "legacy"]) -> None:
+        session = Session(PLAN, ACCEPTED, mode=mode)
+
+        (result,) = self.run(session)
+
+        assert not result.is_error
+        assert session.asked == []
+
+
+DIES_AT_SUBMIT = """
+import os, signal, sys
+from tests.client.test_mcp import PLAN, Session
+
+def dies(request):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+session = Session(PLAN, dies)
+
+async def act():
+    planned = await session.plan()
+    await session.call("run_job", confirmation_token=planned["confirmation_token"], max_cost_usd=2.0)
+
+session.run(act)
+"""
+
+
+def test_process_that_dies_between_agreement_and_answer_pays_once(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    died = subprocess.run(  # noqa: S603  # ours
+        [sys.executable, "-c", DIES_AT_SUBMIT],
+        env={**os.environ, "PYTHONPATH": f"{root}:{root / 'clients' / 'python'}"},
+        check=False,
+    )
+    (kept,) = (tmp_path / "rune" / "submissions").glob("*.json")
+    key = json.loads(kept.read_text())["key"]
+    session = Session(PLAN, ACCEPTED, PLAN, ACCEPTED)
+
+    async def act() -> list[str]:
+        results = []
+        for _ in range(2):
+            planned = await session.plan()
+            token = planned["confirmation_token"]
+            results.append(text_of(await session.call("run_job", confirmation_token=token, max_cost_usd=2.0)))
+        return results
+
+    resumed, another = session.run(act)
+
+    keys = [request.headers.get("Idempotency-Key") for request in session.script.requests]
+    assert died.returncode == -signal.SIGKILL
+    assert keys[1] == f'"{key}"' != keys[3]
+    assert ("it is one job" in resumed, "it is one job" in another) == (True, False)
+    assert not kept.exists()
+
+
+def test_nothing_is_posted_where_its_key_cannot_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rune").write_text("a file in the way")
+    session = Session(PLAN, ACCEPTED)
+
+    async def act() -> CallToolResult:
+        planned = await session.plan()
+        return await session.call(
+            "run_job", confirmation_token=planned["confirmation_token"], max_cost_usd=2.0
+        )
+
+    result = session.run(act)
+
+    assert result.is_error
+    assert "could be paid for twice" in text_of(result)
+    assert len(session.bodies) == 1
 
 
 @pytest.mark.parametrize(

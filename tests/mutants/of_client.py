@@ -11,6 +11,7 @@ SETTINGS = CLIENT + "settings.py"
 TOKENS = CLIENT + "tokens.py"
 SPENDING = CLIENT + "mcp/spending.py"
 MCP = CLIENT + "mcp/server.py"
+ASKING = CLIENT + "mcp/asking.py"
 
 SENDING_TESTS = (TESTS + "test_sending.py",)
 FOLLOWING_TESTS = (TESTS + "test_following.py",)
@@ -174,9 +175,25 @@ MUTANTS = (
     Mutant(
         "token confirms another job each time",
         SPENDING,
-        'return f"mcp-{self.token}"',
-        'return f"mcp-{secrets.token_hex(8)}"',
+        "if plan.submission is None:",
+        "if True:",
         "An agent that asks again after a lost answer would pay twice.",
+        MCP_TESTS,
+    ),
+    Mutant(
+        "who does not tick the box agrees",
+        ASKING,
+        "if isinstance(answer, AcceptedElicitation) and answer.data.run_it:",
+        "if isinstance(answer, AcceptedElicitation):",
+        "A form that was sent as it stood would spend.",
+        MCP_TESTS,
+    ),
+    Mutant(
+        "agent's key is forgotten before its answer",
+        SPENDING,
+        "plan.submission.about_to_send({}, spends=True)",
+        "plan.submission.forget()",
+        "A server that dies while it posts a job would pay twice in its next session.",
         MCP_TESTS,
     ),
     Mutant(

@@ -264,6 +264,7 @@ class RuneClient(_Client):
             deadline_seconds=deadline_seconds,
             patience_seconds=patience_seconds,
         )
+        self.tenant = tenant
         self._http = httpx.Client(headers=_headers(token, tenant, user_agent), transport=transport)
         self._sleep: Callable[[float], None] = time.sleep
 
@@ -404,6 +405,7 @@ class AsyncRuneClient(_Client):
             deadline_seconds=deadline_seconds,
             patience_seconds=patience_seconds,
         )
+        self.tenant = tenant
         self._http = httpx.AsyncClient(headers=_headers(token, tenant, user_agent), transport=transport)
         self._sleep: Callable[[float], Awaitable[None]] = anyio.sleep
 

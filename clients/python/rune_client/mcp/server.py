@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, Literal
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import ToolAnnotations
 
+from rune_client.cli.submissions import default_folder
 from rune_client.client import AsyncRuneClient
 from rune_client.errors import ApiError, NetworkError, RuneError, ServerError, WaitTimedOutError
-from rune_client.mcp.spending import LIFETIME_SECONDS, Plans
+from rune_client.mcp.asking import asking_run_job
+from rune_client.mcp.spending import LIFETIME_SECONDS, Plan, Plans
 from rune_client.version import __version__
 
 type Document = dict[str, Any]
@@ -51,6 +54,7 @@ def make_server(
     *,
     limit_usd: float | None = None,
     clock: Callable[[], float] = time.monotonic,
+    folder: Path | None = None,
 ) -> MCPServer[Any]:
     """Return a server whose tools call RUNE with a client.
 
@@ -60,6 +64,8 @@ def make_server(
         As for `rune_client.mcp.serve`.
     clock
         Seconds that only rise.
+    folder
+        Where the keys of jobs are kept that are being posted; by default beside those of the command line.
     """
     server: MCPServer[Any] = MCPServer(
         "rune",
@@ -68,7 +74,9 @@ def make_server(
         # Else each request stands in the log of the agent's host.
         log_level="WARNING",
     )
-    tools = _Tools(client, Plans(limit_usd, clock))
+    asks = (client.base_url, client.tenant)
+    plans = Plans(limit_usd, clock, folder=folder or default_folder(), asks=asks)
+    tools = _Tools(client, plans)
     for tool in (
         *(tools.list_jobs, tools.get_job, tools.wait_for_job, tools.get_job_events, tools.get_receipt),
         *(tools.list_benchmarks, tools.get_report, tools.compare_benchmarks, tools.list_baselines),
@@ -77,7 +85,7 @@ def make_server(
     ):
         server.add_tool(_told(tool), annotations=_READS)
     server.add_tool(_told(tools.plan_job), annotations=_READS)
-    server.add_tool(_told(tools.run_job), annotations=_SPENDS)
+    server.add_tool(_told(asking_run_job(plans, tools.post)), annotations=_SPENDS)
     server.add_tool(_told(tools.cancel_job), annotations=_ENDS)
     server.add_tool(_told(tools.stop_rental), annotations=_ENDS)
     return server
@@ -214,7 +222,7 @@ class _Tools:
         """
         capped = self._plans.capped(request, max_cost_usd)
         shown = await self._client.plan(kind, capped)
-        plan = self._plans.add(kind, capped, max_cost_usd)
+        plan = self._plans.add(kind, capped, max_cost_usd, shown)
         return {
             "plan": dict(shown),
             "confirmation_token": plan.token,
@@ -222,14 +230,11 @@ class _Tools:
             "expires_in_seconds": LIFETIME_SECONDS,
         }
 
-    async def run_job(self, confirmation_token: str, max_cost_usd: float) -> Document:
-        """Make the job of a plan. It may cost up to max_cost_usd. Only after the user has agreed to the plan.
-
-        Both arguments are those of plan_job. The same token again is the same job, and not a second one.
-        """
-        plan = self._plans.confirm(confirmation_token, max_cost_usd)
+    async def post(self, plan: Plan) -> Document:
+        """Post a plan's job under its key."""
+        key = self._plans.confirm(plan)
         try:
-            return await self._client.submit(plan.kind, plan.request, idempotency_key=plan.idempotency_key)
+            accepted = await self._client.submit(plan.kind, plan.request, idempotency_key=key)
         except (NetworkError, ServerError) as error:
             plan.may_exist = True
             raise ToolError(
@@ -238,6 +243,13 @@ class _Tools:
         except RuneError:
             self._plans.take_back(plan)
             raise
+        self._plans.accepted(plan)
+        if plan.submission is not None and plan.submission.is_resumed:
+            note = (
+                "An earlier session may have made this job. It was posted under the same key: it is one job."
+            )
+            return {**accepted, "note": note}
+        return dict(accepted)
 
     # ------------------------------------------------------------------------------------------------ ending
 

@@ -7,8 +7,10 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from rune_client.cli.submissions import Submission, fingerprint_of
 from rune_client.errors import InvalidArgumentError
 
 LIFETIME_SECONDS = 900
@@ -23,6 +25,8 @@ class Plan:
 
     Attributes
     ----------
+    shown
+        What RUNE said that it would rent and cost.
     is_confirmed
         Whether it was posted, or is being posted: its cap counts.
     may_exist
@@ -33,14 +37,11 @@ class Plan:
     kind: str
     request: Mapping[str, Any]
     max_cost_usd: float
+    shown: Mapping[str, Any]
     expires_at: float
     is_confirmed: bool = False
     may_exist: bool = False
-
-    @property
-    def idempotency_key(self) -> str:
-        """The key to post it under: however often it is confirmed, it is one job."""
-        return f"mcp-{self.token}"
+    submission: Submission | None = None
 
 
 class Plans:
@@ -52,9 +53,22 @@ class Plans:
         What the caps of confirmed plans may come to together; None is no limit.
     clock
         Seconds that only rise.
+    folder
+        Where the key of a job is kept from before it is posted until its answer is here. If this program ends in
+        between, the same job of a later session is posted under the same key, so it is one job.
+    asks
+        Which RUNE is asked, and for which tenant.
     """
 
-    def __init__(self, limit_usd: float | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        limit_usd: float | None,
+        clock: Callable[[], float],
+        *,
+        folder: Path,
+        asks: tuple[str, str | None],
+    ) -> None:
+        self._folder, self._asks = folder, asks
         self._limit_usd = None if limit_usd is None else Decimal(str(limit_usd))
         self._clock = clock
         self._plans: dict[str, Plan] = {}
@@ -84,7 +98,9 @@ class Plans:
         self._require_room(max_cost_usd)
         return {**request, "max_cost_usd": max_cost_usd}
 
-    def add(self, kind: str, request: Mapping[str, Any], max_cost_usd: float) -> Plan:
+    def add(
+        self, kind: str, request: Mapping[str, Any], max_cost_usd: float, shown: Mapping[str, Any]
+    ) -> Plan:
         """Keep a plan, and return it with its token."""
         now = self._clock()
         for token in [each.token for each in self._plans.values() if _is_over(each, now)]:
@@ -93,12 +109,12 @@ class Plans:
             raise InvalidArgumentError(
                 "There are a hundred plans that were not confirmed. Wait until they expire."
             )
-        plan = Plan(secrets.token_urlsafe(18), kind, request, max_cost_usd, now + LIFETIME_SECONDS)
+        plan = Plan(secrets.token_urlsafe(18), kind, request, max_cost_usd, shown, now + LIFETIME_SECONDS)
         self._plans[plan.token] = plan
         return plan
 
-    def confirm(self, token: str, max_cost_usd: float) -> Plan:
-        """Return the plan of a token, and count its cap. A plan may be confirmed again: it is the same job.
+    def of_token(self, token: str, max_cost_usd: float) -> Plan:
+        """Return the plan of a token.
 
         Raises
         ------
@@ -116,12 +132,45 @@ class Plans:
             )
         if not plan.is_confirmed:
             self._require_room(max_cost_usd)
-            plan.is_confirmed = True
         return plan
+
+    def confirm(self, plan: Plan) -> str:
+        """Count a plan's cap, and return the key to post it under: however often, it is one job.
+
+        Raises
+        ------
+        InvalidArgumentError
+            The key cannot be kept.
+        """
+        if plan.submission is None:
+            base_url, tenant = self._asks
+            kind = f"mcp {plan.kind}"
+            named = fingerprint_of(base_url=base_url, tenant=tenant, kind=kind, body=plan.request)
+            try:
+                plan.submission = Submission.begin(self._folder, named)
+                plan.submission.about_to_send({}, spends=True)
+            except OSError as error:
+                raise InvalidArgumentError(
+                    f"The key of this job cannot be kept in {self._folder} ({error.strerror}), so it could be paid "
+                    "for twice. Nothing was sent. XDG_STATE_HOME names another folder."
+                ) from None
+        plan.is_confirmed = True
+        return plan.submission.key
+
+    def accepted(self, plan: Plan) -> None:
+        """Forget the kept key: the job's id is known. This session still posts the plan under it."""
+        if plan.submission is not None:
+            plan.submission.forget()
 
     def take_back(self, plan: Plan) -> None:
         """Forget that a plan was confirmed: RUNE has refused the job, so nothing was spent."""
         plan.is_confirmed = plan.may_exist
+        if not plan.may_exist:
+            self.accepted(plan)
+
+    def drop(self, plan: Plan) -> None:
+        """Forget a plan: the user does not want it."""
+        self._plans.pop(plan.token, None)
 
     def _require_room(self, max_cost_usd: float) -> None:
         if self._limit_usd is None:
