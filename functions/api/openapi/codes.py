@@ -192,7 +192,7 @@ CODES_OF: Mapping[str, Mapping[int, tuple[str, ...]]] = {
     "delete_baseline": {404: ("baseline_not_found",), 412: ("precondition_failed",)},
     "set_suite": {409: ("too_many_suites",), 422: ("suite_name_taken",)},
     "get_suite": {404: ("suite_not_found",)},
-    "delete_suite": {404: ("suite_not_found",)},
+    "delete_suite": {404: ("suite_not_found",), 422: ("suite_name_taken",)},
     "create_schedule": {409: ("schedule_name_taken", "too_many_schedules"), 422: _SCHEDULE},
     "get_schedule": _SCHEDULED,
     "update_schedule": {**_SCHEDULED, 409: ("schedule_name_taken",), 422: _SCHEDULE},

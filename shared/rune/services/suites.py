@@ -87,12 +87,7 @@ class SuiteService:
         TooManySuitesError
             The tenant has as many as it may have.
         """
-        if name in SUITES:
-            raise InvalidRequestError(
-                f"RUNE brings the suite {name!r}; choose another name.",
-                pointer="/name",
-                code="suite_name_taken",
-            )
+        _refuse_brought(name, "choose another name")
         try:
             cases_json = to_json(cases)
             cases_json.encode()
@@ -146,7 +141,16 @@ class SuiteService:
         return self._store.read_all(tenant)
 
     def delete(self, tenant: str, name: str) -> None:
-        """Delete an own suite; raises SuiteNotFoundError. Jobs that are to run it still do."""
+        """Delete an own suite; jobs that are to run it still do.
+
+        Raises
+        ------
+        InvalidRequestError
+            RUNE brings a suite of this name.
+        SuiteNotFoundError
+            The tenant has none of this name.
+        """
+        _refuse_brought(name, "only your own can be deleted")
         for _ in range(_TRIES):
             found = self._store.read(tenant, name)
             if found is None or not found.is_there:
@@ -155,6 +159,13 @@ class SuiteService:
             if not isinstance(self._store.write(found, after, None, MOST_SUITES), (Stale, TooMany)):
                 return
         raise StoreContendedError("The suite changes all the time; try again.")
+
+
+def _refuse_brought(name: str, hint: str) -> None:
+    if name in SUITES:
+        raise InvalidRequestError(
+            f"RUNE brings the suite {name!r}; {hint}.", pointer="/name", code="suite_name_taken"
+        )
 
 
 def _check(cases: Sequence[dict[str, Any]]) -> None:

@@ -124,6 +124,13 @@ def test_name_of_a_suite_that_rune_brings_is_taken(api: ModuleType) -> None:
     assert_problem(set_suite(api, name=CLASSICS), a_refusal("suite_name_taken", "/name", sentence))
 
 
+def test_suite_that_rune_brings_cannot_be_deleted(api: ModuleType) -> None:
+    refused = ask(api, an_http_event("DELETE", f"/v1/suites/{CLASSICS}", None, {}, token=TOKEN))
+
+    sentence = f"RUNE brings the suite '{CLASSICS}'; only your own can be deleted."
+    assert_problem(refused, a_refusal("suite_name_taken", "/name", sentence))
+
+
 def test_tenant_may_have_a_bounded_number_of_suites(api: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "MOST_SUITES", 1)
     set_suite(api)
@@ -274,6 +281,7 @@ def test_plan_of_a_suite_counts_its_runs(api: ModuleType) -> None:
             "expected cannot go together with suite: its cases bring what is asked, and what is right.",
         ),
         ({"cases": ["a", "x"]}, "/cases/1", "suite_case_unknown", "The suite 'mine' has no case 'x'."),
+        ({"cases": ["a", "a"]}, "/cases/1", "invalid_request", "The case 'a' is named twice."),
         (
             {"suite": None, "question": "Why?", "runs": 2},
             "/runs",

@@ -124,4 +124,8 @@ def _cases_of(request: BenchmarkRequest, found: SuiteOutline) -> list[str]:
             pointer=f"/cases/{request.cases.index(unknown[0])}",
             code="suite_case_unknown",
         )
+    for index, each in enumerate(request.cases):
+        if each in request.cases[:index]:
+            # How often each is run is `runs`.
+            raise InvalidRequestError(f"The case {quote(each)} is named twice.", pointer=f"/cases/{index}")
     return [each for each in found.case_ids if each in request.cases]
