@@ -281,6 +281,54 @@ def test_login_keeps_a_token_that_only_its_user_can_read(
     assert "another-token" not in (rune.folder / "config" / "rune" / "config.toml").read_text()
 
 
+AT_WORK = {"running_job_count": 1, "waiting_job_count": 0, "machines": []}
+AT_REST = {**AT_WORK, "running_job_count": 0}
+
+
+@pytest.mark.parametrize(
+    ("left", "stopped_by", "line"),
+    [
+        (AT_REST, None, "stopped by    nobody"),
+        (AT_WORK, None, "running jobs  1"),
+        (
+            AT_WORK,
+            "tenant",
+            "done          not yet: `rune stop-all --status` says when",
+        ),
+        (AT_REST, "tenant", "done          yes"),
+    ],
+)
+def test_status_of_a_stop_is_what_is_left(
+    left: dict[str, object], stopped_by: str | None, line: str, api: FakeApi, rune: Rune
+) -> None:
+    done = stopped_by is not None and left is AT_REST
+    state = {**left, "stopped_by": stopped_by, "since": None, "done": done, "usd_per_hour": 0.0}
+    api.will_answer("GET", "/v1/stop", Answer(200, state))
+
+    ended = rune("stop-all", "--status")
+
+    assert ended.code == (ExitCode.NOT_FINISHED if left is AT_WORK else ExitCode.SUCCEEDED)
+    assert line in ended.out.splitlines()
+    assert ("done" in ended.out) == (stopped_by is not None)
+
+
+@pytest.mark.parametrize(("width", "is_shown"), [(60, True), (40, False)])
+def test_agents_are_described_where_the_lines_are_long_enough(
+    width: int, is_shown: bool, api: FakeApi, rune: Rune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = " ".join(["described"] * 30)
+    agent = {"name": "a2a", "is_available": True, "hint": None, "description": described}
+    api.will_answer(
+        "GET", "/v1/catalog/agents", Answer(200, {"agents": [{**agent, "name": "kubernetes"}, agent]})
+    )
+    monkeypatch.setenv("COLUMNS", str(width))
+
+    out = rune("agent", "list").out
+
+    assert max(map(len, out.splitlines())) <= width
+    assert out.count("described") == (60 if is_shown else 0)
+
+
 def test_documentation_names_every_command() -> None:
     page = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text()
 

@@ -89,7 +89,7 @@ def list_agents(ctx: typer.Context) -> ExitCode:
     """List the agents, and what each needs."""
     rune = of(ctx)
     found = rune.connection.client.agents()
-    table = Columns("agent", "usable", "what it is")
+    table = Columns("agent", "usable", "what it is", is_last_text=True)
     for each in found["agents"]:
         usable = "yes" if each["is_available"] else "no"
         table.add(each["name"], usable, each["hint"] or each["description"])

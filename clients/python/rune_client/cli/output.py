@@ -176,9 +176,13 @@ def facts(rows: Sequence[tuple[str, object]], *, title: str | None = None) -> Ta
 class Columns:
     """A list as a table that fits: where it is too wide, the columns that matter least are left out."""
 
-    def __init__(self, *names: str) -> None:
-        """Take the columns in their order; the first one always stays, of the others the last goes first."""
+    def __init__(self, *names: str, is_last_text: bool = False) -> None:
+        """Take the columns in their order; the first one always stays, of the others the last goes first.
+
+        The last one may be a text. It is broken into lines, and only goes where these would be too short to read.
+        """
         self._names = names
+        self._is_last_text = is_last_text
         self._rows: list[list[str]] = []
 
     def add(self, *cells: object) -> None:
@@ -194,11 +198,14 @@ class Columns:
             max([len(name), *(len(row[index]) for row in self._rows)])
             for index, name in enumerate(self._names)
         ]
+        if self._is_last_text:
+            widths[-1] = min(widths[-1], LEAST_WIDTH)
         while count > 1 and sum(widths[:count]) + 2 * (count - 1) > width:
             count -= 1
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-        for name in self._names[:count]:
-            table.add_column(name, overflow="fold", no_wrap=count > 1)
+        for index, name in enumerate(self._names[:count]):
+            is_text = self._is_last_text and index == len(self._names) - 1
+            table.add_column(name, overflow="fold", no_wrap=count > 1 and not is_text)
         for row in self._rows:
             table.add_row(*(Text(cell) for cell in row[:count]))
         return table

@@ -47,15 +47,18 @@ def stop_all(
                 raise DeclinedError("Declined: nothing was stopped.")
         client.stop_all()
     found = client.stop_state()
+    is_left = bool(found["running_job_count"] or found["waiting_job_count"] or found["machines"])
+    # Without a stop nothing is ever done: then only what is at work counts.
+    done = None if found["stopped_by"] is None else "not yet: `rune stop-all --status` says when"
     rows: list[tuple[str, object]] = [
         ("stopped by", found["stopped_by"] or "nobody"),
         ("running jobs", found["running_job_count"]),
         ("waiting jobs", found["waiting_job_count"]),
         ("machines", len(found["machines"])),
         ("costing", f"{dollars(found['usd_per_hour'])} an hour" if found["machines"] else None),
-        ("done", "yes" if found["done"] else "not yet: `rune stop-all --status` says when"),
+        ("done", "yes" if found["done"] else done),
     ]
-    code = ExitCode.NOT_FINISHED if status and not found["done"] else ExitCode.SUCCEEDED
+    code = ExitCode.NOT_FINISHED if status and is_left else ExitCode.SUCCEEDED
     rune.output.show(facts(rows))
     rune.output.result(code, found)
     return code
