@@ -22,19 +22,25 @@ mkdir -p "$out"
 
 rune bench run --json --yes -f "$RUNE_REQUEST" --max-cost "$RUNE_MAX_COST" \
   ${RUNE_KEY:+--idempotency-key "$RUNE_KEY"} >"$out/result.jsonl" || { code=$?; tail -n 1 "$out/result.jsonl"; exit $code; }
-job=$(python3 -c 'import json, sys; print(json.loads(sys.stdin.readlines()[-1])["data"]["job_id"])' <"$out/result.jsonl")
+# What the last document on stdin has under a name of its `data`.
+data() { python3 -c 'import json, sys; print(json.loads(sys.stdin.readlines()[-1])["data"][sys.argv[1]])' "$1"; }
+job=$(data job_id <"$out/result.jsonl")
 echo "job_id=$job" | tee -a "${GITHUB_OUTPUT:-/dev/null}"
 
 # A baseline that is not there yet is answered with 404, which is exit code 2 and this code in the document.
-if ! shown=$(rune bench baseline show "$RUNE_BASELINE" --json 2>/dev/null); then
-  case $shown in
-    *baseline_not_found*)
-      rune bench baseline set "$RUNE_BASELINE" "$job" --only-if-new
-      rune bench show "$job" --format markdown >"$out/comparison.md"
-      exit 0 ;;
-  esac
-  echo "$shown" >&2
-  exit 5
+code=0
+shown=$(rune bench baseline show "$RUNE_BASELINE" --json 2>/dev/null) || code=$?
+case $code:$shown in
+  0:*) before=$(data job_id <<<"$shown") ;;
+  *baseline_not_found*)
+    rune bench baseline set "$RUNE_BASELINE" "$job" --only-if-new
+    before=$job ;;
+  *) echo "$shown" >&2; exit "$code" ;;
+esac
+# The first one, also where its step is repeated under the same key: there is nothing to compare it with.
+if [ "$before" = "$job" ]; then
+  rune bench show "$job" --format markdown >"$out/comparison.md"
+  exit 0
 fi
 
 limits=()
