@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import pytest
 
 from rune_client.cli.exits import ExitCode
+from rune_client.cli.outline import Node
+from rune_client.cli.outlining import make_outline
 from tests.client.cli.conftest import Rune
 from tests.client.cli.fake_api import Answer, FakeApi, a_job, a_plan
 
@@ -36,34 +39,12 @@ def rented(**changes: object) -> dict[str, Any]:
 
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "defaults": ("run-benchmark", "benchmark", BENCHMARK),
-    "model": ("run-benchmark -m qwen3:14b", "benchmark", {**BENCHMARK, "model": "qwen3:14b"}),
-    "question": ("run-benchmark --question why?", "benchmark", {**BENCHMARK, "question": "why?"}),
-    "server": (
-        "run-benchmark --backend-url host:11434",
-        "benchmark",
-        {**BENCHMARK, "backend_url": "host:11434"},
-    ),
-    "warm-up": (
-        "run-benchmark --no-backend-warmup --backend-warmup-timeout 15",
-        "benchmark",
-        {**BENCHMARK, "backend_warmup": False, "backend_warmup_timeout": 15},
-    ),
-    "kubeconfig": ("run-benchmark --kubeconfig /home/x/.kube/config", "benchmark", BENCHMARK),
     "rental": ("run-benchmark --vastai --yes", "benchmark", rented()),
-    "rental's terms": (
-        (
-            "run-benchmark --vastai -y --vastai-template t --vastai-max-dph 1.5 --vastai-min-dph 0.2"
-            " --vastai-reliability 0.9 --no-vastai-stop-instance"
-        ),
-        "benchmark",
-        rented(template_hash="t", max_dph=1.5, min_dph=0.2, reliability=0.9, stop_instance=False),
-    ),
     "global options before": (
         "--backend http --debug --insecure --api-tenant acme run-benchmark",
         "benchmark",
         BENCHMARK,
     ),
-    "debug after": ("run-benchmark --debug", "benchmark", BENCHMARK),
     "agent": ("run-agentic-agent -q why?", "agentic-agent", {**AGENT, "question": "why?"}),
     "instance": (
         "run-llm-instance --backend-url http://s:11434",
@@ -78,6 +59,126 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "execute": ("execute benchmark", "benchmark", BENCHMARK),
     "execute's old name": ("execute ollama-instance", "llm-instance", {"provisioning": None, **SERVER}),
 }
+
+
+class Option(NamedTuple):
+    """An option of that command line: how it is typed, its variable, and what it changes in a body.
+
+    `terms` are of a rental, which is asked for then. `key` is the header `Idempotency-Key`.
+    """
+
+    words: str
+    variable: tuple[str, str] | None = None
+    body: Mapping[str, object] = {}
+    terms: Mapping[str, object] = {}
+    key: str | None = None
+
+
+DEBUG = Option("--debug", ("RUNE_DEBUG", "1"))
+KEY = Option("--idempotency-key k-1", ("RUNE_IDEMPOTENCY_KEY", "k-1"), key="k-1")
+OF_SERVER = (
+    Option("--backend-url host:11434", ("RUNE_BACKEND_URL", "host:11434"), {"backend_url": "host:11434"}),
+)
+OF_QUESTION = (
+    Option("--question why?", ("RUNE_QUESTION", "why?"), {"question": "why?"}),
+    Option("-q why?", None, {"question": "why?"}),
+    Option("--model qwen3:14b", ("RUNE_MODEL", "qwen3:14b"), {"model": "qwen3:14b"}),
+    Option("-m ollama/qwen3:14b", None, {"model": "ollama/qwen3:14b"}),
+    Option("--backend-warmup", ("RUNE_BACKEND_WARMUP", "true")),
+    Option("--no-backend-warmup", ("RUNE_BACKEND_WARMUP", "0"), {"backend_warmup": False}),
+    Option(
+        "--backend-warmup-timeout 15", ("RUNE_BACKEND_WARMUP_TIMEOUT", "15"), {"backend_warmup_timeout": 15}
+    ),
+    Option("--kubeconfig /home/x/.kube/config", ("RUNE_KUBECONFIG", "/home/x/.kube/config")),
+)
+OF_RENTAL = (
+    Option("--vastai-template t", ("RUNE_VASTAI_TEMPLATE", "t"), terms={"template_hash": "t"}),
+    Option("--vastai-max-dph 1.5", ("RUNE_VASTAI_MAX_DPH", "1.5"), terms={"max_dph": 1.5}),
+    Option("--vastai-min-dph 0.2", ("RUNE_VASTAI_MIN_DPH", "0.2"), terms={"min_dph": 0.2}),
+    Option("--vastai-reliability 0.9", ("RUNE_VASTAI_RELIABILITY", "0.9"), terms={"reliability": 0.9}),
+)
+STOPPED = (
+    Option("--vastai-stop-instance", ("RUNE_VASTAI_STOP_INSTANCE", "1"), terms={"stop_instance": True}),
+    Option("--no-vastai-stop-instance", ("RUNE_VASTAI_STOP_INSTANCE", "0"), terms={"stop_instance": False}),
+)
+YES = (Option("--yes", ("RUNE_YES", "1")), Option("-y"))
+RENTS = Option("--vastai", ("RUNE_VASTAI", "1"), terms={"max_dph": 3.0})
+INSTANCE: dict[str, Any] = {"provisioning": None, **SERVER}
+
+OPTIONS: dict[str, tuple[str, dict[str, Any], tuple[Option, ...]]] = {
+    "run-benchmark": (
+        "benchmark",
+        BENCHMARK,
+        (*OF_SERVER, *OF_QUESTION, *OF_RENTAL, *STOPPED, *YES, RENTS, KEY, DEBUG),
+    ),
+    "run-agentic-agent": ("agentic-agent", AGENT, (*OF_SERVER, *OF_QUESTION, KEY, DEBUG)),
+    "run-llm-instance": ("llm-instance", INSTANCE, (*OF_SERVER, *OF_RENTAL, *YES, RENTS, KEY, DEBUG)),
+}
+"""Every option that each command of that command line has, and the kind and body without any."""
+
+EACH = [
+    pytest.param(
+        (command, option, variable), id=f"{command} {'='.join(variable) if variable else option.words}"
+    )
+    for command, (_, _, options) in OPTIONS.items()
+    for option in options
+    for variable in dict.fromkeys((None, option.variable))
+]
+
+
+def body_with(command: str, option: Option) -> dict[str, Any]:
+    """Return the body that an option makes of the one without."""
+    body = {**OPTIONS[command][1], **option.body}
+    if option.terms:
+        stop = command == "run-benchmark"
+        body["provisioning"] = {"vastai": {**TERMS, "stop_instance": stop, **option.terms}}
+    return body
+
+
+@pytest.fixture
+def given(
+    request: pytest.FixtureRequest,
+    rune: Rune,  # removes all variables first
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[str, Option, list[str]]:
+    """A command, one of its options, and the words to type, without the option where its variable is set."""
+    command, option, variable = request.param
+    if variable is not None:
+        monkeypatch.setenv(*variable)
+    rents = ["--yes", *(["--vastai"] if option is not RENTS else [])] if option.terms else []
+    return command, option, [command, *rents, *([] if variable else option.words.split())]
+
+
+@pytest.mark.parametrize("given", EACH, indirect=True)
+def test_each_option_sends_what_it_sends_there(
+    given: tuple[str, Option, list[str]], api: FakeApi, rune: Rune
+) -> None:
+    command, option, words = given
+
+    rune(*words)
+
+    (submit,) = api.submits
+    assert (submit.path, submit.body) == (f"/v1/jobs/{OPTIONS[command][0]}", body_with(command, option))
+    key = submit.headers["idempotency-key"].strip('"')
+    assert (key == option.key) == (option.key is not None)
+
+
+@pytest.fixture(scope="module")
+def outline() -> Node:
+    return make_outline()
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_every_option_of_a_command_is_there_and_tried(command: str, outline: Node) -> None:
+    ours = {name for option in outline["commands"][command]["options"] for name in option["names"]}
+    globals_ = {name for option in outline["options"] for name in option["names"]}
+    tried = {option.words.split()[0] for option in OPTIONS[command][2]}
+
+    assert tried - {"--debug"} <= ours
+    # An option of ours that is not tried is one that command line does not have.
+    assert ours - tried <= {"--help", "-h"} | ({"--yes", "-y"} if command == "run-agentic-agent" else set())
+    assert {"--profile", "--backend", "--api-base-url", "--api-token", "--api-tenant"} < globals_
+    assert {"--debug", "--insecure"} < globals_
 
 
 @pytest.mark.parametrize("name", CASES)
