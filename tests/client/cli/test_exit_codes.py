@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from dataclasses import dataclass
@@ -127,13 +128,17 @@ def test_command_returns_what_the_table_says(name: str, api: FakeApi, rune: Rune
 
 def test_interrupt_on_a_pipe_detaches_and_names_the_job(api: FakeApi, rune: Rune) -> None:
     api.life = [a_job("running")]
-    with rune.start(*RUN) as process:
+    with rune.start(*RUN, "--json") as process:
         assert api.is_submitted.wait(30)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=30)
 
     assert process.returncode == ExitCode.INTERRUPTED
+    *_, accepted, last = [each for each in map(json.loads, out.splitlines()) if each["type"] != "job"]
+    assert accepted["data"]["job_id"] == f"{1:032x}"
+    assert (last["type"], last["exit_code"]) == ("result", ExitCode.INTERRUPTED)
+    assert last["error"] == {"message": "interrupted", "job_id": f"{1:032x}"}
     assert f"Detached: job {1:032x} goes on." in err
     assert [each for each in api.sent if each.method == "DELETE"] == []
 
@@ -190,6 +195,10 @@ def test_second_interrupt_names_the_job(api: FakeApi, rune: Rune, monkeypatch: p
 
     assert ended.code == ExitCode.INTERRUPTED
     assert "job j7 goes on. `rune jobs follow j7` follows it" in ended.err
+
+
+def test_each_code_but_an_interrupts_is_shown_by_a_process() -> None:
+    assert {case.code for case in BY_PROCESS.values()} == set(ExitCode) - {ExitCode.INTERRUPTED}
 
 
 def test_documentation_has_every_code() -> None:

@@ -14,7 +14,7 @@ import typer
 from rune_client import ApiError, NetworkError, NotAuthorizedError, RuneError, WaitTimedOutError
 from rune_client.cli.connection import Connection, GlobalOptions, settings_of
 from rune_client.cli.exits import ExitCode
-from rune_client.cli.outcomes import DeclinedError, UsageRefusedError, code_of_error
+from rune_client.cli.outcomes import DeclinedError, DetachedError, UsageRefusedError, code_of_error
 from rune_client.cli.output import Output
 from rune_client.settings import Settings
 
@@ -63,7 +63,7 @@ class Invocation:
         code = code_of_error(error)
         self.output.clear_status()
         if isinstance(error, KeyboardInterrupt):
-            self.output.result(code, error={"message": "interrupted"})
+            self.output.result(code, error=described(error))
             return code
         self.output.problem(sentence_of(error), *_options_of(error, options or {}), *hints_of(error))
         self.output.result(code, error=described(error))
@@ -78,6 +78,8 @@ def sentence_of(error: BaseException) -> str:
 def described(error: BaseException) -> Mapping[str, Any]:
     """Return an error for programs."""
     told: dict[str, Any] = {"message": sentence_of(error)}
+    if isinstance(error, KeyboardInterrupt):
+        told["message"] = "interrupted"
     if isinstance(error, ApiError):
         told |= {"status": error.status, "code": error.code, "request_id": error.request_id}
         told |= {"errors": error.errors} if error.errors else {}
@@ -86,7 +88,7 @@ def described(error: BaseException) -> Mapping[str, Any]:
             if error.retry_after_seconds is not None
             else {}
         )
-    if isinstance(error, WaitTimedOutError):
+    if isinstance(error, WaitTimedOutError | DetachedError):
         told["job_id"] = error.job_id
     return told
 

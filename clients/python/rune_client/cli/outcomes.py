@@ -39,6 +39,14 @@ class DeclinedError(Exception):
     """A person said no. Nothing was sent that could spend."""
 
 
+class DetachedError(KeyboardInterrupt):
+    """A person left a job to itself. It goes on, and may cost something."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id)
+        self.job_id = job_id
+
+
 _CODES: Mapping[type[BaseException], ExitCode] = {
     KeyboardInterrupt: ExitCode.INTERRUPTED,
     DeclinedError: ExitCode.CANCELLED,

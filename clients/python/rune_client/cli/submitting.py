@@ -10,7 +10,7 @@ from rune_client import ApiError, BudgetError, NotFoundError, RuneClient
 from rune_client.cli.amounts import duration
 from rune_client.cli.connection import Connection
 from rune_client.cli.exits import ExitCode
-from rune_client.cli.outcomes import UsageRefusedError, code_of_error, code_of_job
+from rune_client.cli.outcomes import DetachedError, UsageRefusedError, code_of_error, code_of_job
 from rune_client.cli.output import Output
 from rune_client.cli.plans import confirm, plan_table, spends
 from rune_client.cli.reports import ended
@@ -217,19 +217,19 @@ def follow_to_end(client: RuneClient, output: Output, job_id: str, *, wait_secon
 
     Raises
     ------
-    KeyboardInterrupt
+    DetachedError
         The job was left to itself, or Ctrl-C came twice. Told with the job's id; it goes on.
     WaitTimedOutError, ApiError, NetworkError
         It goes on.
     """
     try:
         job = Watch(client, output, job_id, wait_seconds=wait_seconds).run()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         output.say(
             f"Detached: job {job_id} goes on. `rune jobs follow {job_id}` follows it, "
             f"`rune jobs cancel {job_id}` ends it."
         )
-        raise
+        raise DetachedError(job_id) from error
     code = code_of_job(job)
     output.show(*ended(job))
     if job.get("display"):
